@@ -1,0 +1,104 @@
+"""Decide over all rollouts at once: verdicts and circumstances in, one decision for each rollout out.
+
+Unknown never rolls back. A breach that is held back says which hold did it, first of those in the order below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from watcher.judgement.model import Decision, Pause, Rollout, Verdict
+from watcher.judgement.pauses import say_pause
+from watcher.judgement.rollouts import target_of, watch_ends
+from watcher.policy.model import Policy
+
+# Reasons that ask nothing of this rollout, and so don't stand in the way of `proven`.
+NOT_APPLICABLE = frozenset({"no-data", "no-smoke-test"})
+
+GUARDS: Mapping[str, str] = {
+    "older-than-rollout": "the breach is older than the rollout",
+    "not-worse-than-control": "the new revision is not worse than its control",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A rollout under watch, the policies that are its, and the verdicts of their checks."""
+
+    rollout: Rollout
+    policies: tuple[Policy, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What else counts: pauses in force, and the revisions that a case has acted on (the case's id by rollout)."""
+
+    pauses: Mapping[tuple[str, int], Pause] = field(default_factory=dict)
+    acted_on: Mapping[tuple[str, int], str] = field(default_factory=dict)
+
+
+def decide(every: Iterable[Judged], circumstances: Circumstances) -> tuple[Decision, ...]:
+    """Give one decision for each rollout, in the order of `every`."""
+    return tuple(_decide_one(judged, circumstances) for judged in every)
+
+
+def _decide_one(judged: Judged, circumstances: Circumstances) -> Decision:
+    breached = [v for v in judged.verdicts if v.outcome == "Breached"]
+    if not breached:
+        return _no_breach(judged)
+    worst = next((v for v in breached if not v.guard), breached[0])
+    action, reason, said = _breach(judged.rollout, worst, circumstances)
+    return Decision(action, reason, said, judged.rollout, worst, judged.verdicts)  # type: ignore[arg-type]
+
+
+def _breach(rollout: Rollout, verdict: Verdict, circumstances: Circumstances) -> tuple[str, str, str]:
+    """Decide about a breach: the action, the reason's name, and the sentence."""
+    said = verdict.evidence.said
+    case = circumstances.acted_on.get(rollout.key)
+    if case:
+        return "Hold", "already-acted-on", f"revision {rollout.new.number} was already acted on in case {case}; {said}"
+    pause = circumstances.pauses.get(rollout.key)
+    if pause:
+        return "Hold", "paused", f"{say_pause(pause)}; {said}"
+    if rollout.spec_paused:
+        return "Hold", "spec-paused", f"the Deployment's spec.paused is set; {said}"
+    if verdict.guard:
+        return "Hold", verdict.guard, f"{GUARDS[verdict.guard]}; {said}"
+    if not rollout.earlier:
+        return "Escalate", "no-earlier-revision", f"there is no earlier revision to roll back to; {said}"
+    if target_of(rollout) is None:
+        return "Escalate", "every-earlier-revision-condemned", f"every earlier revision was rolled back itself; {said}"
+    return "RollBack", verdict.reason, said
+
+
+def _no_breach(judged: Judged) -> Decision:
+    rollout, verdicts = judged.rollout, judged.verdicts
+    pending = [v for v in verdicts if v.reason == "not-for-long-enough"]
+    unknown = [v for v in verdicts if v.outcome == "Unknown" and v.reason not in NOT_APPLICABLE]
+    healthy = [v for v in verdicts if v.outcome == "Healthy"]
+    for found, reason in ((pending, "not-for-long-enough"), (unknown, "unknown"), (healthy, "healthy")):
+        if found:
+            return Decision("KeepWatching", reason, found[0].evidence.said, rollout, found[0], verdicts)
+    first = next(iter(verdicts), None)
+    said = first.evidence.said if first else "no check applies"
+    return Decision("KeepWatching", "unknown", said, rollout, first, verdicts)
+
+
+def came_through(judged: Judged, decision: Decision, now: float) -> bool:
+    """Say whether the rollout has come through its whole watch healthy, and so is proven.
+
+    At the watch's end at least one check must be Healthy, and none Unknown that could have been asked.
+    """
+    ended = now >= watch_ends(judged.rollout, judged.policies)
+    return ended and decision.action == "KeepWatching" and decision.reason == "healthy"
+
+
+def say_counts(decisions: Sequence[Decision]) -> str:
+    """Sum a pass's decisions up: `2 KeepWatching, 1 Hold (paused)`; `nothing under watch` where there are none."""
+    counts: dict[str, int] = {}
+    for decision in decisions:
+        name = decision.action if decision.reason == "healthy" else f"{decision.action} ({decision.reason})"
+        counts[name] = counts.get(name, 0) + 1
+    return ", ".join(f"{n} {name}" for name, n in sorted(counts.items())) or "nothing under watch"

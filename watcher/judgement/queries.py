@@ -1,0 +1,87 @@
+"""PromQL texts for many rollouts at once: Grafana's multi-value variables filled with the rollouts under watch.
+
+One text asks for all rollouts (DESIGN: one range query for each PromQL text), and can be pasted into Grafana as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from watcher.judgement.model import Grid, Rollout
+from watcher.policy.model import Check, Policy, Ratio, Value
+
+# Prometheus answers at most 11,000 points for each series: https://prometheus.io/docs/prometheus/latest/querying/api/
+MOST_POINTS = 11_000
+
+
+def texts_of(check: Check) -> tuple[str, ...]:
+    """Name the PromQL texts of a check: two for a ratio, one for a value, none for a smoke test."""
+    if isinstance(check.kind, Ratio):
+        return (check.kind.bad, check.kind.total)
+    if isinstance(check.kind, Value):
+        return (check.kind.query,)
+    return ()
+
+
+def _any_of(names: Iterable[str]) -> str:
+    """Make an RE2 alternation. Names hold only letters, digits, dashes and dots: `[.]` needs no escape in any quotes."""
+    return "|".join(sorted({name.replace(".", "[.]") for name in names}))
+
+
+def pods_of(replica_set: str) -> str:
+    """Give the RE2 pattern of a ReplicaSet's pods: its name, a dash and one segment without a dash."""
+    return replica_set.replace(".", "[.]") + "-[^-]+"
+
+
+def fill(text: str, rollouts: Iterable[Rollout]) -> str:
+    """Fill `$namespace`, `$deployment` and `$pod` with the names of `rollouts`; `$pod` means both revisions' pods."""
+    every = list(rollouts)
+    pods = {r.replica_set for one in every for r in (one.new, *one.control)}
+    filled = text.replace("$namespace", _any_of(r.namespace for r in every))
+    filled = filled.replace("$deployment", _any_of(r.deployment for r in every))
+    return filled.replace("$pod", "|".join(sorted(pods_of(name) for name in pods)))
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One range query: the policy's `text`, the filled `query`, and the instants asked for."""
+
+    text: str
+    query: str
+    grid: Grid
+
+
+def points_for(seconds: float, step: float) -> int:
+    """Say how many instants, `step` apart, cover `seconds`, both ends included."""
+    return math.ceil(seconds / step - 1e-9) + 1
+
+
+def questions(
+    watched: Sequence[tuple[Rollout, Sequence[Policy]]],
+    known_before: Mapping[tuple[str, int], frozenset[str]],
+    now: float,
+    step: float,
+) -> tuple[Question, ...]:
+    """Put together one range query for each PromQL text, for all rollouts that ask it.
+
+    A range reaches back over the check's `for`; where a rollout's past (`for` before its start) is not in `known_before`
+    (texts by rollout), it reaches back over that too. `now` and `step` are seconds; the end is a whole second, as the
+    client library rounds bounds.
+    """
+    end = float(math.floor(now))
+    asking: dict[str, list[Rollout]] = {}
+    back: dict[str, float] = {}
+    for rollout, policies in watched:
+        seen = known_before.get(rollout.key, frozenset())
+        for check in (c for p in policies for c in p.checks):
+            reach = check.hold_for
+            for text in texts_of(check):
+                needed = reach if text in seen else max(reach, end - rollout.started + reach + step)
+                asking.setdefault(text, []).append(rollout)
+                back[text] = max(back.get(text, 0.0), needed)
+    return tuple(
+        Question(text, fill(text, rollouts), Grid(end, step, min(MOST_POINTS, points_for(back[text], step))))
+        for text, rollouts in asking.items()
+    )

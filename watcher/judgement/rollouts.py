@@ -1,0 +1,206 @@
+"""Rollouts out of what the watch cache holds: pure readings of Kubernetes objects (raw JSON, trimmed).
+
+The trims keep only the fields that are read here, so that a thousand Deployments fit in little memory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from watcher.judgement.model import Revision, Rollout
+from watcher.policy.model import PREFIX, Policy
+
+REVISION = "deployment.kubernetes.io/revision"
+REVISION_HISTORY = "deployment.kubernetes.io/revision-history"
+ROLLED_BACK = PREFIX + "rolled-back"
+VERDICT = PREFIX + "verdict"
+VERDICT_OF = PREFIX + "verdict-of"
+STARTED = PREFIX + "rollout-started"
+
+# A watch that ended while Prometheus was silent may still end well: its last judgement is tried for so long.
+GRACE = 600.0
+
+# A policy may read its threshold from any annotation; what is longer than this is no threshold (last-applied, say).
+LONGEST_NOTE = 256
+
+Object = Mapping[str, Any]
+
+
+def parse_time(text: str) -> float:
+    """Turn an RFC 3339 time into epoch seconds; ValueError where it is none, or carries no zone."""
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return moment.timestamp()
+
+
+def write_time(moment: float) -> str:
+    """Turn epoch seconds into RFC 3339 in UTC, to the second, as Kubernetes writes it."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def trim(obj: Object, *, metadata: Sequence[str] = (), **parts: Sequence[str]) -> dict[str, Any]:
+    """Copy `obj` with only its name, namespace, UID, version, `metadata` extras, and the named fields of each part."""
+    kept = ("name", "namespace", "uid", "resourceVersion", *metadata)
+    meta = obj.get("metadata") or {}
+    small: dict[str, Any] = {"metadata": {key: meta[key] for key in kept if key in meta}}
+    for part, fields in parts.items():
+        whole = obj.get(part) or {}
+        small[part] = {key: whole[key] for key in fields if key in whole}
+    return small
+
+
+def trim_deployment(obj: Object) -> dict[str, Any]:
+    """Keep of a Deployment what the rollouts are read from; the template stays on the server."""
+    small = trim(obj, metadata=("labels", "annotations", "generation"), spec=("paused",), status=("conditions",))
+    notes = small["metadata"].get("annotations") or {}
+    short = {k: v for k, v in notes.items() if k.startswith(PREFIX) or len(v) <= LONGEST_NOTE}
+    small["metadata"]["annotations"] = short
+    conditions = small["status"].get("conditions") or []
+    small["status"] = {"conditions": [c for c in conditions if c.get("type") == "Progressing"]}
+    return small
+
+
+def trim_replica_set(obj: Object) -> dict[str, Any]:
+    """Keep of a ReplicaSet its owner, its revision, our annotations and how many pods it has."""
+    small = trim(obj, metadata=("creationTimestamp", "ownerReferences", "annotations"), status=("replicas",))
+    meta = small["metadata"]
+    notes = meta.get("annotations") or {}
+    kept = (REVISION, REVISION_HISTORY, VERDICT, VERDICT_OF, STARTED)
+    meta["annotations"] = {key: notes[key] for key in kept if key in notes}
+    owners = meta.get("ownerReferences") or []
+    meta["ownerReferences"] = [{"uid": o.get("uid")} for o in owners if o.get("controller")]
+    return small
+
+
+def trim_namespace(obj: Object) -> dict[str, Any]:
+    """Keep of a Namespace its own annotations of ours: the pause is there."""
+    small = trim(obj, metadata=("annotations",))
+    notes = small["metadata"].get("annotations") or {}
+    small["metadata"]["annotations"] = {k: v for k, v in notes.items() if k.startswith(PREFIX)}
+    return small
+
+
+def trim_job(obj: Object) -> dict[str, Any]:
+    """Keep of a smoke test's Job its label, its age and how it ended."""
+    return trim(obj, metadata=("labels", "creationTimestamp"), status=("conditions",))
+
+
+def revision_of(replica_set: Object) -> Revision | None:
+    """Read a ReplicaSet as a revision; None where it carries no revision number yet.
+
+    A verdict counts only with the ReplicaSet's own UID beside it: `kubectl rollout undo` copies annotations from a
+    ReplicaSet to the Deployment, and the Deployment controller from there to the next ReplicaSet.
+    """
+    meta = replica_set["metadata"]
+    notes = meta.get("annotations") or {}
+    number = str(notes.get(REVISION, ""))
+    if not number.isdigit():
+        return None
+    verdict = str(notes.get(VERDICT, "")) if notes.get(VERDICT_OF) == meta.get("uid") else ""
+    return Revision(
+        number=int(number),
+        replica_set=str(meta["name"]),
+        uid=str(meta["uid"]),
+        verdict=verdict,
+        replicas=int((replica_set.get("status") or {}).get("replicas") or 0),
+    )
+
+
+def start_of(deployment: Object, replica_set: Object, first_seen: float | None) -> tuple[float, bool]:
+    """Say when the rollout to `replica_set` started, in epoch seconds, and whether that has yet to be recorded.
+
+    A new ReplicaSet's creation is the start. One that is used again is older than its rollout: what was recorded on it
+    counts, else `first_seen` (the change was seen happening), else the Deployment's last progress.
+    """
+    meta = replica_set["metadata"]
+    notes = meta.get("annotations") or {}
+    created = parse_time(str(meta["creationTimestamp"]))
+    if REVISION_HISTORY not in notes:
+        return created, False
+    number, _, moment = str(notes.get(STARTED, "")).partition("@")
+    if number and number == notes.get(REVISION):
+        try:
+            return parse_time(moment), False
+        except ValueError:
+            pass
+    if first_seen is not None:
+        return first_seen, True
+    for condition in (deployment.get("status") or {}).get("conditions") or []:
+        if condition.get("type") == "Progressing" and condition.get("lastUpdateTime"):
+            return parse_time(str(condition["lastUpdateTime"])), True
+    return created, True
+
+
+def own_revert(deployment: Object, number: int) -> bool:
+    """Say whether revision `number` is what this daemon rolled back to: its own reverts are not judged again."""
+    return rolled_back_note(deployment).get("revision") == number
+
+
+def rolled_back_note(deployment: Object) -> dict[str, Any]:
+    """Read the `rolled-back` annotation, a JSON object; empty where there is none, or somebody wrote another thing."""
+    try:
+        note = json.loads((deployment["metadata"].get("annotations") or {}).get(ROLLED_BACK, ""))
+    except ValueError:
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+class History:
+    """The Deployments with their ReplicaSets, put together once for each change of the cache."""
+
+    def __init__(self, deployments: Iterable[Object], replica_sets: Iterable[Object]) -> None:
+        self.deployments = tuple(deployments)
+        self._owned: dict[str, list[tuple[Revision, Object]]] = defaultdict(list)
+        for replica_set in replica_sets:
+            revision = revision_of(replica_set)
+            owners = replica_set["metadata"].get("ownerReferences") or []
+            if revision is not None and owners:
+                self._owned[str(owners[0].get("uid"))].append((revision, replica_set))
+        for owned in self._owned.values():
+            owned.sort(key=lambda pair: pair[0].number, reverse=True)
+
+    def of(self, deployment: Object) -> list[tuple[Revision, Object]]:
+        """Give a Deployment's revisions with their ReplicaSets, newest first."""
+        return self._owned.get(str(deployment["metadata"].get("uid")), [])
+
+
+def rollout_of(deployment: Object, owned: Sequence[tuple[Revision, Object]], first_seen: float | None) -> Rollout:
+    """Put a Deployment's newest revision and the earlier ones together as a rollout."""
+    meta = deployment["metadata"]
+    started, _ = start_of(deployment, owned[0][1], first_seen)
+    return Rollout(
+        namespace=str(meta["namespace"]),
+        deployment=str(meta["name"]),
+        uid=str(meta["uid"]),
+        new=owned[0][0],
+        earlier=tuple(revision for revision, _ in owned[1:]),
+        started=started,
+        labels=meta.get("labels") or {},
+        annotations=meta.get("annotations") or {},
+        spec_paused=bool((deployment.get("spec") or {}).get("paused")),
+    )
+
+
+def policies_for(rollout: Rollout, policies: Iterable[Policy]) -> tuple[Policy, ...]:
+    """Choose the policies that match the rollout's Deployment."""
+    return tuple(p for p in policies if p.matches(rollout.namespace, rollout.labels))
+
+
+def watch_ends(rollout: Rollout, policies: Iterable[Policy]) -> float:
+    """Say when the rollout's watch ends: its start plus the longest `watchFor` of its policies."""
+    return rollout.started + max((p.watch_for for p in policies), default=0.0)
+
+
+def target_of(rollout: Rollout) -> Revision | None:
+    """Choose the revision to go back to: the newest earlier one that is proven, else the newest that isn't condemned.
+
+    Runbook, step 2. None where there is no such revision.
+    """
+    sound = [r for r in rollout.earlier if r.verdict != "condemned"]
+    proven = [r for r in sound if r.verdict == "proven"]
+    return next(iter(proven or sound), None)

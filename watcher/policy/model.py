@@ -1,0 +1,106 @@
+"""The policy as values: what `policy.loading` makes of a file, and all that `judgement` sees of it.
+
+Frozen dataclasses of the standard library alone, so that the pure core needs nothing else. Durations are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+PREFIX = "canary-watch.io/"
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """`above`: a number in the query's own unit (a ratio as 0.01, a time in seconds), or an annotation that holds it.
+
+    `value` is the fixed number, or the default where `annotation` is named but not on the Deployment; None: no default.
+    `written` is the text of the policy ("1%", "500ms"), for messages. `unit` is how numbers are shown.
+    """
+
+    value: float | None
+    written: str
+    unit: Literal["ratio", "seconds", "number"]
+    annotation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Which labels of a metric name the namespace, the Deployment and the pod."""
+
+    namespace: str = "namespace"
+    deployment: str = "deployment"
+    pod: str = "pod"
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Two counts: `bad` out of `total`. `per_pod`: the series carry a pod and are summed by revision."""
+
+    bad: str
+    total: str
+    per_pod: bool
+    labels: Labels = Labels()
+    least_total: float = 0.0
+    least_bad: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One number for each Deployment, already in the threshold's unit."""
+
+    query: str
+    labels: Labels = Labels()
+
+
+@dataclass(frozen=True, slots=True)
+class SmokeJob:
+    """A Job with this label, whose value is the Deployment's name; it counts if created after the rollout's start."""
+
+    label: str = PREFIX + "smoke-test-for"
+
+
+@dataclass(frozen=True, slots=True)
+class SmokeProbe:
+    """A GET of `url` ($namespace and $deployment filled in) that fails when it answers anything but `status`.
+
+    `failures` in a row are a breach. No answer at all is Unknown and neither counts nor ends a run:
+    it may be this daemon's own network.
+    """
+
+    url: str
+    failures: int
+    status: int
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question to a rollout. `threshold` and `hold_for` (the policy's `for`, seconds) are void for smoke tests."""
+
+    name: str
+    kind: Ratio | Value | SmokeJob | SmokeProbe
+    threshold: Threshold | None = None
+    hold_for: float = 0.0
+    control: Literal["none", "previous-revision"] = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One policy file. `source` is its path, for messages."""
+
+    name: str
+    source: str
+    namespaces: tuple[str, ...]
+    watch_for: float
+    checks: tuple[Check, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    verify_within: float = 600.0
+
+    def matches(self, namespace: str, labels: Mapping[str, str]) -> bool:
+        """Say whether a Deployment in `namespace` with `labels` is this policy's; `*` in namespaces matches all."""
+        if "*" not in self.namespaces and namespace not in self.namespaces:
+            return False
+        return all(labels.get(key) == value for key, value in self.labels.items())

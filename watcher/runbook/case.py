@@ -1,0 +1,149 @@
+"""The case: the durable record of one decision to act, and of each step's state. Values only; `cases` stores them.
+
+A case is one JSON document in a ConfigMap. It is frozen: a step's outcome makes a new one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from watcher.judgement.model import Decision
+
+StepState = Literal["waiting", "trying", "done", "skipped", "failed"]
+CaseAction = Literal["RollBack", "Hold", "Escalate"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """How far one step is. `error` is the last failure, kept until a later attempt succeeds. Times are epoch seconds."""
+
+    state: StepState = "waiting"
+    attempts: int = 0
+    first_try: float | None = None
+    next_try: float = 0.0
+    finished: float | None = None
+    error: str = ""
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will be done for it."""
+        return self.state in ("done", "skipped", "failed")
+
+    @property
+    def tried(self) -> bool:
+        """It is over, or an attempt has come back."""
+        return self.over or bool(self.error) or (self.attempts > 0 and self.state == "waiting")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One decision to act on a Deployment's bad revision, and all that came of it.
+
+    `bad` and `target` are revision numbers as of the opening. `outcome` is empty while the runbook runs, then one of:
+    verified, not-verified, overtaken, escalated, recovered, superseded, watch-ended, gave-up.
+    """
+
+    id: str
+    cluster: str
+    region: str
+    namespace: str
+    deployment: str
+    uid: str
+    action: CaseAction
+    reason: str
+    said: str
+    policy: str
+    check: str
+    bad: int
+    bad_replica_set: str
+    opened: float
+    rollout_started: float
+    verify_within: float = 600.0
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    steps: Mapping[str, StepRecord] = field(default_factory=dict)
+    outcome: str = ""
+    closed: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The ConfigMap's name, the same for whoever opens a case for this revision."""
+        return case_name(self.uid, self.bad)
+
+    @property
+    def subject(self) -> str:
+        """`namespace/deployment`."""
+        return f"{self.namespace}/{self.deployment}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether steps may still have to be carried out."""
+        return self.closed is None
+
+    def step(self, name: str) -> StepRecord:
+        """The record of a step; a blank one where it has not begun."""
+        return self.steps.get(name, StepRecord())
+
+    def result(self, step: str, key: str) -> Any:
+        """One entry of a step's result, or None."""
+        return self.step(step).result.get(key)
+
+    def with_step(self, name: str, record: StepRecord) -> Case:
+        """The same case with one step's record changed."""
+        return replace(self, steps={**self.steps, name: record})
+
+    def write(self) -> str:
+        """The JSON text that the ConfigMap holds."""
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False, sort_keys=True)
+
+
+def case_name(uid: str, revision: int) -> str:
+    """Name the case's ConfigMap from the Deployment's UID and the bad revision (DESIGN, "The case")."""
+    return f"case-{uid}-r{revision}"
+
+
+def read_case(text: str) -> Case:
+    """Read a case back from its JSON; ValueError where it is none of ours."""
+    try:
+        raw = json.loads(text)
+        steps = {name: StepRecord(**record) for name, record in raw.pop("steps").items()}
+        return Case(**raw, steps=steps)
+    except (KeyError, TypeError, AttributeError) as flaw:
+        raise ValueError(f"not a case: {flaw}") from flaw
+
+
+def open_case(decision: Decision, place: tuple[str, str], now: float) -> Case:
+    """Make the case of a decision to act. `place` is the cluster's name and region; `now` epoch seconds."""
+    rollout, verdict = decision.rollout, decision.verdict
+    if verdict is None or decision.action == "KeepWatching":
+        raise ValueError(f"no case is opened to {decision.action}")
+    cluster, region = place
+    evidence = verdict.evidence
+    subject = f"{cluster}/{rollout.namespace}/{rollout.deployment}"[:200]
+    return Case(
+        id=f"{subject}/r{rollout.new.number}-{rollout.uid[:8]}",
+        cluster=cluster,
+        region=region,
+        namespace=rollout.namespace,
+        deployment=rollout.deployment,
+        uid=rollout.uid,
+        action=decision.action,
+        reason=decision.reason,
+        said=decision.said,
+        policy=verdict.policy.name,
+        check=verdict.check.name,
+        bad=rollout.new.number,
+        bad_replica_set=rollout.new.replica_set,
+        opened=now,
+        rollout_started=rollout.started,
+        verify_within=verdict.policy.verify_within,
+        evidence={
+            "observed": evidence.observed,
+            "threshold": evidence.threshold,
+            "since": evidence.since,
+            "numbers": dict(evidence.numbers),
+        },
+    )

@@ -1,0 +1,108 @@
+"""Step 1 of the runbook: confirm that the newest revision is the bad one, and settle which one to go back to.
+
+Reads the API server itself, not the watch cache: what is decided here is what gets patched.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from watcher.judgement.model import Pause
+from watcher.judgement.pauses import pause_in, say_pause
+from watcher.judgement.rollouts import History, rollout_of, target_of, trim_deployment, trim_replica_set
+from watcher.runbook.case import Case
+from watcher.runbook.paths import deployment_path, namespace_path, replica_sets_path
+from watcher.runbook.ports import Cluster
+from watcher.runbook.step import Outcome
+from watcher.systems.fault import Fault
+
+HISTORY_LIMIT = {"limit": "500"}
+
+
+class Confirm:
+    """Look at the Deployment and its ReplicaSets once more, and record bad and target revision."""
+
+    name = "confirm"
+    lane = "kubernetes"
+    write_ahead = False
+
+    def __init__(self, cluster: Cluster, own_namespace: str) -> None:
+        self._cluster = cluster
+        self._own_namespace = own_namespace
+
+    def due(self, case: Case) -> bool:
+        """It comes first."""
+        return case.action == "RollBack"
+
+    def carry_out(self, case: Case, now: float) -> Outcome:
+        """Confirm, or find the case overtaken by another change or held by a pause."""
+        deployment = self._cluster.get(deployment_path(case))
+        if deployment["metadata"].get("uid") != case.uid:
+            return Outcome("done", case_outcome="overtaken", said="the Deployment was deleted and created again")
+        listed = self._cluster.get(replica_sets_path(case), HISTORY_LIMIT)
+        every = [rs for rs in listed.get("items") or [] if _owner(rs) == case.uid]
+        small = History([trim_deployment(deployment)], [trim_replica_set(rs) for rs in every])
+        owned = small.of(deployment)
+        if not owned or owned[0][0].number != case.bad:
+            newest = owned[0][0].number if owned else 0
+            return Outcome("done", case_outcome="overtaken", said=f"revision {newest} is the newest now")
+        bad = _named(every, owned[0][0].replica_set)
+        if not same_template(deployment["spec"]["template"], bad["spec"]["template"]):
+            return Outcome("done", case_outcome="overtaken", said="the Deployment's template was changed meanwhile")
+        held = self._pause(case, deployment, now)
+        if held:
+            return Outcome("later", hold=held)
+        target = target_of(rollout_of(small.deployments[0], owned, None))
+        if target is None:
+            raise Fault("Kubernetes", f"no revision of {case.subject} is left to roll back to", lasting=True)
+        good = _named(every, target.replica_set)
+        result = {
+            "badRevision": case.bad,
+            "badImage": images_of(bad["spec"]["template"]),
+            "targetRevision": target.number,
+            "targetReplicaSet": target.replica_set,
+            "targetUid": target.uid,
+            "targetImage": images_of(good["spec"]["template"]),
+        }
+        return Outcome("done", result, f"revision {case.bad} is the newest; going back to {target.number}")
+
+    def _pause(self, case: Case, deployment: dict[str, Any], now: float) -> str:
+        """Say what holds the revert, if anything does: a pause may have come after the decision."""
+        if deployment["spec"].get("paused"):
+            return "the Deployment's spec.paused is set"
+        pauses: list[Pause | None] = [pause_in(_notes(deployment), f"Deployment {case.subject}", now)]
+        for name in dict.fromkeys((case.namespace, self._own_namespace)):
+            notes = _notes(self._cluster.get(namespace_path(name)))
+            pauses.append(pause_in(notes, f"Namespace {name}", now))
+        return next((say_pause(pause) for pause in pauses if pause), "")
+
+
+def _owner(replica_set: dict[str, Any]) -> str:
+    owners = replica_set["metadata"].get("ownerReferences") or []
+    return next((str(owner.get("uid")) for owner in owners if owner.get("controller")), "")
+
+
+def _named(replica_sets: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    return next(rs for rs in replica_sets if rs["metadata"]["name"] == name)
+
+
+def _notes(obj: dict[str, Any]) -> dict[str, str]:
+    return obj["metadata"].get("annotations") or {}
+
+
+def images_of(template: dict[str, Any]) -> str:
+    """List a pod template's images, as people read them: `shop:1`, or several parted by a comma."""
+    return ", ".join(str(c.get("image", "")) for c in template["spec"].get("containers") or [])
+
+
+def without_hash(template: dict[str, Any]) -> dict[str, Any]:
+    """Copy a ReplicaSet's pod template less the `pod-template-hash` that the Deployment controller added."""
+    meta = dict(template.get("metadata") or {})
+    labels = {k: v for k, v in (meta.get("labels") or {}).items() if k != "pod-template-hash"}
+    meta["labels"] = labels
+    return {**template, "metadata": meta}
+
+
+def same_template(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Compare two pod templates as the Deployment controller does: all but the hash."""
+    return without_hash(one) == without_hash(other)

@@ -1,0 +1,38 @@
+"""What a step of the runbook is: something that can be carried out again without harm, and says how far it came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from watcher.runbook.case import Case
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one attempt came to: done; `later` (nothing failed, look again next pass); or skipped.
+
+    `overtaken` ends the case: somebody else changed the Deployment, and theirs stands. `hold` turns the case
+    into a hold, for this reason: a pause came between the decision and the step.
+    """
+
+    state: Literal["done", "later", "skipped"]
+    result: Mapping[str, Any] = field(default_factory=dict)
+    said: str = ""
+    case_outcome: str = ""
+    hold: str = ""
+
+
+class Step(Protocol):
+    """One item of the runbook, carried out against one outside system."""
+
+    name: str
+    lane: str
+    write_ahead: bool
+
+    def due(self, case: Case) -> bool:
+        """Say whether what must come before it has come."""
+
+    def carry_out(self, case: Case, now: float) -> Outcome:
+        """Do it, or find it done. Raises Fault; it is then tried again with backoff."""

@@ -1,0 +1,1 @@
+"""The outside systems, one a module or package. Vendor exceptions and secrets stop here."""
