@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from watcher.judgement.model import Decision, Pause, Rollout, Verdict
 from watcher.judgement.pauses import say_pause
-from watcher.judgement.rollouts import target_of, watch_ends
+from watcher.judgement.rollouts import target_of
 from watcher.policy.model import Policy
 
 # Reasons that ask nothing of this rollout, and so don't stand in the way of `proven`.
@@ -24,11 +24,15 @@ GUARDS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A rollout under watch, the policies that are its, and the verdicts of their checks."""
+    """A rollout under watch, the policies that are its, and the verdicts of their checks.
+
+    `ended`: its watch is over, and only a last judgement is sought; nothing is rolled back any more.
+    """
 
     rollout: Rollout
     policies: tuple[Policy, ...]
     verdicts: tuple[Verdict, ...]
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,9 @@ def _decide_one(judged: Judged, circumstances: Circumstances) -> Decision:
     breached = [v for v in judged.verdicts if v.outcome == "Breached"]
     if not breached:
         return _no_breach(judged)
+    if judged.ended:
+        said = f"its watch is over; {breached[0].evidence.said}"
+        return Decision("KeepWatching", "watch-ended", said, judged.rollout, breached[0], judged.verdicts)
     worst = next((v for v in breached if not v.guard), breached[0])
     action, reason, said = _breach(judged.rollout, worst, circumstances)
     return Decision(action, reason, said, judged.rollout, worst, judged.verdicts)  # type: ignore[arg-type]
@@ -86,13 +93,12 @@ def _no_breach(judged: Judged) -> Decision:
     return Decision("KeepWatching", "unknown", said, rollout, first, verdicts)
 
 
-def came_through(judged: Judged, decision: Decision, now: float) -> bool:
+def came_through(judged: Judged, decision: Decision) -> bool:
     """Say whether the rollout has come through its whole watch healthy, and so is proven.
 
     At the watch's end at least one check must be Healthy, and none Unknown that could have been asked.
     """
-    ended = now >= watch_ends(judged.rollout, judged.policies)
-    return ended and decision.action == "KeepWatching" and decision.reason == "healthy"
+    return judged.ended and decision.action == "KeepWatching" and decision.reason == "healthy"
 
 
 def say_counts(decisions: Sequence[Decision]) -> str:

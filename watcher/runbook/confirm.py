@@ -11,12 +11,11 @@ from watcher.judgement.model import Pause
 from watcher.judgement.pauses import pause_in, say_pause
 from watcher.judgement.rollouts import History, rollout_of, target_of, trim_deployment, trim_replica_set
 from watcher.runbook.case import Case
-from watcher.runbook.paths import deployment_path, namespace_path, replica_sets_path
 from watcher.runbook.ports import Cluster
 from watcher.runbook.step import Outcome
+from watcher.runbook.templates import images_of, same_template
 from watcher.systems.fault import Fault
-
-HISTORY_LIMIT = {"limit": "500"}
+from watcher.systems.kubernetes import paths
 
 
 class Confirm:
@@ -32,14 +31,14 @@ class Confirm:
 
     def due(self, case: Case) -> bool:
         """It comes first."""
-        return case.action == "RollBack"
+        return case.action == "RollBack" and not case.outcome and not case.step("confirm").over
 
     def carry_out(self, case: Case, now: float) -> Outcome:
         """Confirm, or find the case overtaken by another change or held by a pause."""
-        deployment = self._cluster.get(deployment_path(case))
+        deployment = self._cluster.get(paths.deployments(case.namespace, case.deployment))
         if deployment["metadata"].get("uid") != case.uid:
             return Outcome("done", case_outcome="overtaken", said="the Deployment was deleted and created again")
-        listed = self._cluster.get(replica_sets_path(case), HISTORY_LIMIT)
+        listed = self._cluster.get(paths.replica_sets(case.namespace), selector_query(deployment))
         every = [rs for rs in listed.get("items") or [] if _owner(rs) == case.uid]
         small = History([trim_deployment(deployment)], [trim_replica_set(rs) for rs in every])
         owned = small.of(deployment)
@@ -72,7 +71,7 @@ class Confirm:
             return "the Deployment's spec.paused is set"
         pauses: list[Pause | None] = [pause_in(_notes(deployment), f"Deployment {case.subject}", now)]
         for name in dict.fromkeys((case.namespace, self._own_namespace)):
-            notes = _notes(self._cluster.get(namespace_path(name)))
+            notes = _notes(self._cluster.get(paths.namespaces(name)))
             pauses.append(pause_in(notes, f"Namespace {name}", now))
         return next((say_pause(pause) for pause in pauses if pause), "")
 
@@ -90,19 +89,7 @@ def _notes(obj: dict[str, Any]) -> dict[str, str]:
     return obj["metadata"].get("annotations") or {}
 
 
-def images_of(template: dict[str, Any]) -> str:
-    """List a pod template's images, as people read them: `shop:1`, or several parted by a comma."""
-    return ", ".join(str(c.get("image", "")) for c in template["spec"].get("containers") or [])
-
-
-def without_hash(template: dict[str, Any]) -> dict[str, Any]:
-    """Copy a ReplicaSet's pod template less the `pod-template-hash` that the Deployment controller added."""
-    meta = dict(template.get("metadata") or {})
-    labels = {k: v for k, v in (meta.get("labels") or {}).items() if k != "pod-template-hash"}
-    meta["labels"] = labels
-    return {**template, "metadata": meta}
-
-
-def same_template(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Compare two pod templates as the Deployment controller does: all but the hash."""
-    return without_hash(one) == without_hash(other)
+def selector_query(deployment: dict[str, Any]) -> dict[str, str]:
+    """Make the list query that finds a Deployment's own ReplicaSets and pods: its selector's labels."""
+    labels = (deployment["spec"].get("selector") or {}).get("matchLabels") or {}
+    return {"labelSelector": ",".join(f"{k}={v}" for k, v in sorted(labels.items()))} if labels else {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from watcher.judgement.model import Answer, Grid
 from watcher.runbook.case import Case
 
 
@@ -36,6 +37,9 @@ class Cluster(Protocol):
 class Pager(Protocol):
     """PagerDuty."""
 
+    can_link: bool
+    """Whether a REST token is given, without which incidents have no address and no notes."""
+
     def page(self, case: Case, summary: str, details: Mapping[str, str]) -> None:
         """Open the case's incident; the case's id is the dedup key, so that repeating it changes nothing."""
 
@@ -57,6 +61,20 @@ class Announcer(Protocol):
 
     def update(self, place: Mapping[str, str], text: str) -> None:
         """Change the message at `place`."""
+
+
+class Prometheus(Protocol):
+    """Prometheus. Never raises: what goes wrong is in the answer."""
+
+    def range(self, query: str, grid: Grid) -> Answer:
+        """Ask one range query."""
+
+
+class Probe(Protocol):
+    """A GET from outside, as a smoke test."""
+
+    def __call__(self, url: str, timeout: float) -> int:
+        """The HTTP status; Fault where there is no HTTP answer."""
 
 
 class Recheck(Protocol):

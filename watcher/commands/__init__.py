@@ -1,0 +1,1 @@
+"""The commands behind the command line, one module for those that belong together; `__main__` starts them."""

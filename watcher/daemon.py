@@ -1,0 +1,232 @@
+"""The daemon put together: caches, Prometheus, desk, lease; and what one turn of the loop is.
+
+The one module that knows all parts; the commands start what it builds.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+from watcher.adapters import PagerDutyPager, SlackAnnouncer
+from watcher.judgement.model import Decision
+from watcher.judgement.rollouts import trim_deployment, trim_job, trim_namespace, trim_replica_set
+from watcher.policy.model import Policy, SmokeJob
+from watcher.runbook.announce import Announce
+from watcher.runbook.cases import Cases
+from watcher.runbook.confirm import Confirm
+from watcher.runbook.desk import Desk, Duty, Place
+from watcher.runbook.lanes import Lanes
+from watcher.runbook.marks import Marks
+from watcher.runbook.page import Page
+from watcher.runbook.recheck import CheckAgain
+from watcher.runbook.report import Report
+from watcher.runbook.revert import Revert
+from watcher.runbook.step import Step
+from watcher.runbook.verify import Verify
+from watcher.settings import Settings
+from watcher.smoke import SmokeTests
+from watcher.systems.fault import Fault
+from watcher.systems.kubernetes import Connection, Lease, Resource, WatchCache, paths
+from watcher.systems.pagerduty import PagerDuty, PagerDutySettings
+from watcher.systems.probe import probe
+from watcher.systems.prometheus import Prometheus, PrometheusSettings
+from watcher.systems.secret_file import SecretFile
+from watcher.systems.slack import Slack, SlackSettings
+from watcher.view import Cache, Caches, Joined, View
+from watcher.watch import Hands, Pass, Watch
+
+LOG = logging.getLogger("canary-watch")
+
+LEASE = "canary-watch"
+LANES = {"kubernetes": 8, "pagerduty": 4, "slack": 4, "probe": 8, "desk": 2}
+
+
+def watch_caches(
+    connection: Connection, namespaces: Sequence[str], policies: Sequence[Policy], stop: threading.Event
+) -> tuple[Caches, list[WatchCache]]:
+    """Make the watch caches of the whole cluster, or of `namespaces`; and the list of them, to start and stop."""
+    made: list[WatchCache] = []
+
+    def cache(resource: Resource, trim: object) -> WatchCache:
+        made.append(WatchCache(connection, resource, trim, stop))  # type: ignore[arg-type]
+        return made[-1]
+
+    def joined(parts: list[WatchCache]) -> Cache:
+        return parts[0] if len(parts) == 1 else Joined(parts)
+
+    scopes = list(namespaces) or [None]
+    labels = sorted({c.kind.label for p in policies for c in p.checks if isinstance(c.kind, SmokeJob)})
+    names = [f"metadata.name={n}" for n in dict.fromkeys((*namespaces, connection.namespace))] if namespaces else [""]
+    caches = Caches(
+        deployments=joined([cache(Resource(paths.deployments(n), "deployments"), trim_deployment) for n in scopes]),
+        replica_sets=joined([cache(Resource(paths.replica_sets(n), "replicasets"), trim_replica_set) for n in scopes]),
+        namespaces=joined(
+            [cache(Resource(paths.namespaces(), "namespaces", field_selector=f), trim_namespace) for f in names]
+        ),
+        jobs={
+            label: joined([cache(Resource(paths.jobs(n), "jobs", label_selector=label), trim_job) for n in scopes])
+            for label in labels
+        },
+    )
+    return caches, made
+
+
+def prometheus_client(settings: Settings) -> Prometheus:
+    """Make the Prometheus client of the config."""
+    asked = settings.prometheus
+    token = SecretFile(asked.bearer_token_file) if asked.bearer_token_file else None
+    ca_file = str(asked.ca_file) if asked.ca_file else None
+    return Prometheus(PrometheusSettings(asked.url, asked.timeout, token, ca_file))
+
+
+def pager(settings: Settings) -> PagerDutyPager | None:
+    """Make the PagerDuty client of the config; None where it is switched off."""
+    asked = settings.pagerduty
+    if asked is None:
+        return None
+    token = SecretFile(asked.api_token_file) if asked.api_token_file else None
+    client = PagerDuty(
+        PagerDutySettings(SecretFile(asked.routing_key_file), token, asked.events_url, asked.api_url, asked.from_email)
+    )
+    return PagerDutyPager(client, can_link=token is not None)
+
+
+def announcer(settings: Settings) -> SlackAnnouncer | None:
+    """Make the Slack client of the config; None where it is switched off."""
+    asked = settings.slack
+    return (
+        SlackAnnouncer(Slack(SlackSettings(SecretFile(asked.token_file), asked.channel, asked.api_url)))
+        if asked
+        else None
+    )
+
+
+def identity() -> str:
+    """Name this process: the pod, else the host and the process number."""
+    return os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}"
+
+
+class Teller:
+    """Tells each decision once, when it changes: in the log, and on standard output in a dry run."""
+
+    def __init__(self, *, dry_run: bool) -> None:
+        self._dry_run = dry_run
+        self._told: dict[tuple[str, int], tuple[str, str]] = {}
+
+    def tell(self, decisions: Sequence[Decision]) -> None:
+        """Tell what is new among a pass's decisions."""
+        now = {d.rollout.key: (d.action, d.reason) for d in decisions}
+        for decision in decisions:
+            key = decision.rollout.key
+            if self._told.get(key) == now[key]:
+                continue
+            said = say_decision(decision)
+            if self._dry_run:
+                sys.stdout.write(f"dry run: {said}\n")
+                sys.stdout.flush()
+            LOG.log(logging.INFO if decision.action == "KeepWatching" else logging.WARNING, "%s", said)
+        self._told = now
+
+
+def say_decision(decision: Decision) -> str:
+    """A decision in one line: what, about which revision, its reason's name, and the numbers behind it."""
+    rollout = decision.rollout
+    check = f"{decision.verdict.policy.name}/{decision.verdict.check.name}: " if decision.verdict else ""
+    about = f"{rollout.name} revision {rollout.new.number}"
+    return f"{decision.action} {about} ({decision.reason}): {check}{decision.said}"
+
+
+class Daemon:
+    """All parts of one running daemon. `dry_run`: it decides and reports everything, and changes nothing but its Lease."""
+
+    def __init__(
+        self, settings: Settings, policies: tuple[Policy, ...], connection: Connection, *, dry_run: bool
+    ) -> None:
+        self.settings, self.policies, self.connection, self.dry_run = settings, policies, connection, dry_run
+        self.stop = threading.Event()
+        caches, self._watches = watch_caches(connection, settings.namespaces, policies, self.stop)
+        self.view = View(caches, connection.namespace)
+        self.lanes = Lanes(LANES)
+        name = f"{LEASE}-dry-run" if dry_run else LEASE
+        self.lease = Lease(connection, name, identity(), settings.lease.duration)
+        self._loaded = False
+        self._teller = Teller(dry_run=dry_run)
+        prometheus = prometheus_client(settings)
+        place = Place(settings.cluster.name, settings.cluster.region)
+        duty = Duty(self.lease.leading, time.time)
+        cases = Cases(connection, connection.namespace, self.lease.identity)
+        self.desk = Desk(cases, self._steps(prometheus), self.lanes, duty, place)
+        hands = Hands(self.desk, Marks(connection, self.lanes, self.lease.leading), settings.interval)
+        self.watch = Watch(self.view, prometheus, SmokeTests(probe, self.lanes), lambda: self.policies, hands)
+
+    def _steps(self, prometheus: Prometheus) -> tuple[Step, ...]:
+        """The runbook's steps, in its order."""
+        recheck = CheckAgain(prometheus, probe, lambda: self.policies)
+        paging = pager(self.settings)
+        return (
+            Confirm(self.connection, self.connection.namespace),
+            Revert(self.connection),
+            Page(paging),
+            Announce(announcer(self.settings), self.settings.contacts),
+            Verify(self.connection, recheck),
+            Report(paging),
+        )
+
+    def start(self) -> None:
+        """Begin to watch the cluster and to try for the Lease."""
+        for part, section in (("PagerDuty", self.settings.pagerduty), ("Slack", self.settings.slack)):
+            if section is None:
+                LOG.warning("%s is not configured: it is left out of every case", part)
+        self.watch_only()
+        self.lease.start()
+
+    def watch_only(self) -> None:
+        """Begin to watch the cluster, to look at it and no more."""
+        for watch in self._watches:
+            watch.start()
+
+    def wait_ready(self, timeout: float) -> str:
+        """Wait at most `timeout` seconds for the caches' first lists; say what is missing, or nothing."""
+        latest = time.monotonic() + timeout
+        for watch in self._watches:
+            if not watch.wait_synced(max(0.0, latest - time.monotonic())):
+                return watch.last_error or "the API server has not answered yet"
+        return ""
+
+    def turn(self, now: float) -> str:
+        """One turn of the loop: a pass where this daemon leads and knows the cluster; one sentence either way."""
+        if not self.view.ready():
+            return f"waiting for the cluster: {self.wait_ready(0.0)}"
+        if not self.lease.leading():
+            self._loaded = False
+            return f"standing by: {self.lease.holder or 'nobody'} holds the Lease {LEASE}"
+        try:
+            self._load(now)
+        except Fault as fault:
+            return f"the cases can't be read, so nothing is decided: {fault}"
+        return self.one_pass(now).said
+
+    def one_pass(self, now: float) -> Pass:
+        """Make a pass; in a dry run only look."""
+        seen = self.watch.look(now, self.desk.acted_on()) if self.dry_run else self.watch.one_pass(now)
+        self._teller.tell(seen.decisions)
+        return seen
+
+    def _load(self, now: float) -> None:
+        if not self._loaded:
+            count = self.desk.load(now, prune=not self.dry_run)
+            LOG.info("leading as %s; %d open cases", self.lease.identity, count)
+            self._loaded = True
+
+    def end(self) -> None:
+        """Stop at once: end the watches and give the Lease back. What is under way is left: each step can be repeated."""
+        self.stop.set()
+        self.lease.stop(release=True)
+        for watch in self._watches:
+            watch.stop()

@@ -1,0 +1,86 @@
+"""The daemon's marks on ReplicaSets: `verdict` (proven, condemned), and when a reused ReplicaSet's rollout started."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from watcher.judgement.model import Revision, Rollout
+from watcher.judgement.rollouts import STARTED, VERDICT, VERDICT_OF, write_time
+from watcher.runbook.case import Case
+from watcher.runbook.lanes import Lanes
+from watcher.runbook.ports import Cluster
+from watcher.systems.fault import Fault
+from watcher.systems.kubernetes import paths
+from watcher.systems.kubernetes.faults import NotFound
+
+LOG = logging.getLogger("canary-watch.runbook")
+
+
+def condemn(cluster: Cluster, case: Case) -> None:
+    """Mark the case's bad revision `condemned`. A ReplicaSet that is gone needs no mark. Raises Fault."""
+    path = paths.replica_sets(case.namespace, case.bad_replica_set)
+    try:
+        replica_set = cluster.get(path)
+        _annotate(cluster, path, replica_set, _verdict("condemned", str(replica_set["metadata"]["uid"])))
+    except NotFound:
+        return
+
+
+class Marks:
+    """Sets marks in the Kubernetes lane. One that fails is logged, and found missing by the next pass."""
+
+    def __init__(self, cluster: Cluster, lanes: Lanes, leading: Callable[[], bool]) -> None:
+        self._cluster = cluster
+        self._lanes = lanes
+        self._leading = leading
+
+    def prove(self, rollout: Rollout) -> None:
+        """Mark a rollout's revision `proven`: it came through its whole watch healthy."""
+        self._set(rollout, _verdict("proven", rollout.new.uid), "is proven")
+
+    def record_start(self, rollout: Rollout) -> None:
+        """Record when a rollout to a reused ReplicaSet started, so that a restart doesn't move it."""
+        started = write_time(rollout.started)
+        self._set(rollout, {STARTED: f"{rollout.new.number}@{started}"}, f"started at {started}")
+
+    def _set(self, rollout: Rollout, notes: dict[str, str], said: str) -> None:
+        what = f"{rollout.name} revision {rollout.new.number} {said}"
+
+        def mark() -> None:
+            if not self._leading():
+                return
+            try:
+                _mark(self._cluster, rollout.namespace, rollout.new, notes)
+                LOG.info("%s", what)
+            except Fault as fault:
+                LOG.warning("can't mark that %s: %s", what, fault)
+
+        self._lanes.submit("kubernetes", (rollout.uid, *notes), mark)
+
+
+def _verdict(verdict: str, uid: str) -> dict[str, str]:
+    return {VERDICT: verdict, VERDICT_OF: uid}
+
+
+def _mark(cluster: Cluster, namespace: str, revision: Revision, notes: dict[str, str]) -> None:
+    path = paths.replica_sets(namespace, revision.replica_set)
+    replica_set = cluster.get(path)
+    if replica_set["metadata"].get("uid") == revision.uid:
+        _annotate(cluster, path, replica_set, notes)
+
+
+def _annotate(cluster: Cluster, path: str, replica_set: dict[str, Any], notes: dict[str, str]) -> None:
+    """Set annotations, each by its own key, so that nobody else's are touched; nothing is sent where they are set."""
+    present = replica_set["metadata"].get("annotations")
+    missing = {k: v for k, v in notes.items() if (present or {}).get(k) != v}
+    if not missing:
+        return
+    ops: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": replica_set["metadata"]["uid"]}]
+    if not present:
+        ops.append({"op": "add", "path": "/metadata/annotations", "value": {}})
+    for key, value in missing.items():
+        escaped = key.replace("~", "~0").replace("/", "~1")
+        ops.append({"op": "add", "path": f"/metadata/annotations/{escaped}", "value": value})
+    cluster.json_patch(path, ops)

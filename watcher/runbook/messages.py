@@ -1,0 +1,141 @@
+"""What people read: the text in #deploy, and the incident's summary, details and note. Pure: from the case alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from watcher.judgement.rollouts import write_time
+from watcher.runbook.case import Case
+
+# The contacts of the config: a role to its Slack ID.
+Contacts = Mapping[str, str]
+
+LONGEST_REASON = 1500  # characters; Slack advises under 4,000 for a whole message
+
+
+def escape(text: str) -> str:
+    """Escape what Slack's mrkdwn takes for markup: https://docs.slack.dev/messaging/formatting-message-text."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def mention(contact: str) -> str:
+    """Tag a contact: a user group by its S... ID, a user by U... or W..."""
+    return f"<!subteam^{contact}>" if contact.startswith("S") else f"<@{contact}>"
+
+
+def announcement(case: Case, contacts: Contacts) -> str:
+    """The message in #deploy as it should stand now; the first line is the runbook's (step 4)."""
+    lines = [_headline(case), f"{_tag(case, contacts)} {_incident(case)} Cluster {escape(case.cluster)}."]
+    lines += _course(case)
+    return "\n".join(line for line in lines if line)
+
+
+def _reason(case: Case) -> str:
+    return escape(case.said[:LONGEST_REASON]).rstrip(".")
+
+
+def _headline(case: Case) -> str:
+    name, region = f"`{case.deployment}`", f"`{escape(case.region)}`"
+    if case.action == "Hold":
+        return f"✋ Not rolling back {name} in {region}: {_reason(case)}. Revision {case.bad} stays."
+    if case.action == "Escalate":
+        return f"🆘 {name} in {region} is breaching and can't be rolled back: {_reason(case)}. A person is needed."
+    target = case.result("confirm", "targetRevision")
+    if case.step("revert").state == "done":
+        moved = f"from revision {case.bad} to revision {target}"
+        return f"🚨 Rolled back {name} in {region} {moved}. Reason: {_reason(case)}. Investigating root cause."
+    if case.outcome == "overtaken":
+        return f"↪️ {name} in {region} was changed by somebody else while revision {case.bad} was to be rolled back."
+    return f"⚠️ {name} in {region} is to be rolled back from revision {case.bad}. Reason: {_reason(case)}."
+
+
+def _tag(case: Case, contacts: Contacts) -> str:
+    contact = contacts.get("sre-oncall")
+    return mention(contact) if contact else "@sre-oncall"
+
+
+def _incident(case: Case) -> str:
+    page = case.step("page")
+    if page.result.get("url"):
+        return f"<{page.result['url']}|PagerDuty incident>."
+    if page.state == "skipped":
+        return "PagerDuty is not configured: nobody was paged."
+    if not page.result.get("paged"):
+        return f"PagerDuty could not be reached yet ({escape(page.error)}); still trying."
+    return f"PagerDuty incident `{escape(case.id)}`."
+
+
+def _course(case: Case) -> list[str]:
+    """How it went on: each line is there once it is true."""
+    lines = []
+    for name in ("confirm", "revert"):
+        record = case.step(name)
+        if record.error and not record.over and not case.outcome:
+            lines.append(f"The rollback has not succeeded yet: {escape(record.error)}. Still trying.")
+    said = _ending(case)
+    if said:
+        lines.append(said)
+    elif case.step("revert").state == "done":
+        lines.append("Verifying.")
+    return lines
+
+
+def _ending(case: Case) -> str:
+    record = case.step("verify")
+    parts = [str(part["said"]) for part in record.result.get("parts") or []]
+    failing = [str(part["said"]) for part in record.result.get("parts") or [] if not part["holds"]]
+    return {
+        "verified": f"✅ Verified: {escape('; '.join(parts))}.",
+        "not-verified": f"❌ NOT verified within {case.verify_within:.0f} s: {escape('; '.join(failing))}. "
+        "A person is needed; the incident stays open.",
+        "overtaken": "Somebody else changed the Deployment meanwhile; their change stands.",
+        "recovered": "✅ Recovered: the breach is over, nothing was rolled back.",
+        "superseded": "A newer rollout took its place.",
+        "watch-ended": "Its watch has ended with the hold still on; the incident stays open.",
+        "gave-up": f"❌ Given up after 24 h: {escape(_failed(case))}. A person is needed.",
+    }.get(case.outcome, "")
+
+
+def _failed(case: Case) -> str:
+    return "; ".join(f"{name}: {record.error}" for name, record in case.steps.items() if record.state == "failed")
+
+
+def summary(case: Case) -> str:
+    """The incident's title (at most 1,024 characters at PagerDuty)."""
+    what = {
+        "Hold": "not rolled back (held)",
+        "Escalate": "can't be rolled back",
+        "RollBack": "rolled back" if case.step("revert").state == "done" else "to be rolled back",
+    }[case.action]
+    return f"{case.subject} in {case.region}: revision {case.bad} {what}: {case.said}"[:1024]
+
+
+def details(case: Case) -> dict[str, str]:
+    """What the incident shows below its title."""
+    shown = {
+        "case": case.id,
+        "cluster": case.cluster,
+        "region": case.region,
+        "deployment": case.subject,
+        "bad revision": str(case.bad),
+        "rolled back to": str(case.result("confirm", "targetRevision") or ""),
+        "bad image": str(case.result("confirm", "badImage") or ""),
+        "image": str(case.result("confirm", "targetImage") or ""),
+        "decision": f"{case.action} ({case.reason})",
+        "policy": f"{case.policy}/{case.check}",
+        "evidence": case.said,
+        "rollout started": write_time(case.rollout_started),
+        "opened": write_time(case.opened),
+    }
+    error = case.step("revert").error or case.step("confirm").error
+    if error:
+        shown["not rolled back yet"] = error
+    return {key: value for key, value in shown.items() if value}
+
+
+def closing_note(case: Case) -> str:
+    """The incident's note at the end of the case, without Slack's markup."""
+    ending = re.sub(r"^\W+", "", _ending(case) or f"Closed: {case.outcome}.")
+    text = ending.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return f"canary-watch: {text} (case {case.id})"

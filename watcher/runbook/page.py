@@ -1,0 +1,42 @@
+"""Open the PagerDuty incident, and link it. The case's id is the dedup key: one incident, however often it is sent."""
+
+from __future__ import annotations
+
+from watcher.runbook import messages
+from watcher.runbook.case import Case
+from watcher.runbook.ports import Pager
+from watcher.runbook.step import Outcome
+
+# PagerDuty makes the incident a moment after it takes the event: so often its address is asked for before going on without.
+MOST_LOOKUPS = 5
+
+
+class Page:
+    """Page the on-call engineer. A rollback is paged once its first attempt is through, whether or not it succeeded."""
+
+    name = "page"
+    lane = "pagerduty"
+    write_ahead = False
+
+    def __init__(self, pager: Pager | None) -> None:
+        self._pager = pager
+
+    def due(self, case: Case) -> bool:
+        """A hold or an escalation is paged at once; a rollback after the attempt to revert."""
+        if case.step("page").over or (case.outcome == "overtaken" and not case.step("announce").tried):
+            return False
+        return case.action != "RollBack" or case.step("revert").tried or bool(case.step("confirm").error)
+
+    def carry_out(self, case: Case, now: float) -> Outcome:
+        """Send the event, then look for the incident's address, so long as there is hope for it."""
+        if self._pager is None:
+            return Outcome("skipped", said="PagerDuty is not configured")
+        result = dict(case.step("page").result)
+        if result.get("paged") != case.action:
+            self._pager.page(case, messages.summary(case), messages.details(case))
+            result.update(paged=case.action, dedupKey=case.id, lookups=0)
+        if self._pager.can_link and result.get("url") is None:
+            result.update(url=self._pager.link(case), lookups=int(result["lookups"]) + 1)
+            if result["url"] is None and result["lookups"] < MOST_LOOKUPS:
+                return Outcome("later", result, "paged; looking for the incident's address")
+        return Outcome("done", result, "paged")

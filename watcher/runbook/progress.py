@@ -1,0 +1,95 @@
+"""How a case moves from state to state: pure functions from a case and what happened to the next case."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from watcher.judgement.model import Decision
+from watcher.runbook.case import Case, StepRecord
+from watcher.runbook.step import Outcome, Step
+from watcher.systems.fault import Fault
+
+FIRST_WAIT = 1.0  # seconds after the first failure of a step; doubled by each further one
+LONGEST_WAIT = 60.0
+GIVE_UP_AFTER = 24 * 3600.0
+
+
+def record_try(case: Case, step: str, now: float) -> Case:
+    """Record that an attempt at a step begins."""
+    record = case.step(step)
+    first = record.first_try if record.first_try is not None else now
+    return case.with_step(step, replace(record, state="trying", attempts=record.attempts + 1, first_try=first))
+
+
+def record_outcome(case: Case, step: str, outcome: Outcome | Fault | str, now: float) -> Case:
+    """Record what an attempt came to: an Outcome, a Fault, or the words of an unforeseen error."""
+    record = case.step(step)
+    if not isinstance(outcome, Outcome):
+        return case.with_step(step, _failed(record, outcome, now))
+    if outcome.hold:
+        return held(case, outcome.hold)
+    if outcome.state == "later":
+        return case.with_step(step, replace(record, state="waiting", error="", next_try=now, result=outcome.result))
+    done = replace(record, state=outcome.state, error="", finished=now, result=outcome.result or record.result)
+    changed = case.with_step(step, done)
+    return replace(changed, outcome=outcome.case_outcome) if outcome.case_outcome else changed
+
+
+def _failed(record: StepRecord, fault: Fault | str, now: float) -> StepRecord:
+    said = fault.said if isinstance(fault, Fault) else fault
+    asked = fault.retry_after if isinstance(fault, Fault) else None
+    wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(record.attempts - 1, 10))
+    begun = record.first_try if record.first_try is not None else now
+    if now - begun >= GIVE_UP_AFTER:
+        return replace(record, state="failed", error=said, finished=now)
+    return replace(record, state="waiting", error=said, next_try=now + max(wait, min(asked or 0.0, GIVE_UP_AFTER)))
+
+
+def held(case: Case, why: str) -> Case:
+    """Turn a rollback that had not happened yet into a hold."""
+    steps = {name: record for name, record in case.steps.items() if name not in ("confirm", "revert", "verify")}
+    return replace(case, action="Hold", reason="paused", said=f"{why}; {case.said}", steps=steps)
+
+
+def converted(case: Case, decision: Decision) -> Case:
+    """Turn a hold into what is decided now; paged under the same key, announced anew."""
+    blank = {"confirm", "revert", "verify", "report", "page"}
+    steps = {name: record for name, record in case.steps.items() if name not in blank}
+    if "announce" in steps:
+        steps["announce"] = replace(steps["announce"], state="waiting", next_try=0.0)
+    page = case.step("page")
+    kept = {key: value for key, value in page.result.items() if key == "url"}
+    steps["page"] = replace(page, state="waiting", finished=None, next_try=0.0, result=kept)
+    if decision.action == "KeepWatching":
+        raise ValueError("a hold is converted only to something to do")
+    return replace(
+        case,
+        action=decision.action,
+        reason=decision.reason,
+        said=decision.said,
+        steps=steps,
+        outcome="",
+        closed=None,
+    )
+
+
+def startable(case: Case, steps: Iterable[Step], now: float) -> list[Step]:
+    """Choose the steps that can be tried now: due, and past their backoff."""
+    return [s for s in steps if s.due(case) and _ready(case.step(s.name), now)]
+
+
+def _ready(record: StepRecord, now: float) -> bool:
+    return record.state != "failed" and now >= record.next_try
+
+
+def closed_if_over(case: Case, steps: Sequence[Step], now: float) -> Case:
+    """Close a case for which nothing is left to do; an escalation's outcome is that it was said."""
+    if any(record.state == "failed" for record in case.steps.values()) and not case.outcome:
+        case = replace(case, outcome="gave-up")
+    if case.action == "Escalate" and not case.outcome and case.step("page").over and case.step("announce").over:
+        case = replace(case, outcome="escalated")
+    if not case.outcome or case.closed is not None:
+        return case
+    left = [s for s in steps if s.due(case) and case.step(s.name).state != "failed"]
+    return case if left else replace(case, closed=now)

@@ -1,0 +1,37 @@
+"""The end of a case: the incident gets its note and, where the rollback is verified, is resolved."""
+
+from __future__ import annotations
+
+from watcher.runbook import messages
+from watcher.runbook.case import Case
+from watcher.runbook.ports import Pager
+from watcher.runbook.step import Outcome
+
+# How a case may end so that nobody has to look at its incident any more.
+RESOLVING = frozenset({"verified", "recovered"})
+
+
+class Report:
+    """Settle the incident. The message in #deploy follows the case by itself (`announce`)."""
+
+    name = "report"
+    lane = "pagerduty"
+    write_ahead = False
+
+    def __init__(self, pager: Pager | None) -> None:
+        self._pager = pager
+
+    def due(self, case: Case) -> bool:
+        """Once the case has an outcome and its page is through."""
+        ended = bool(case.outcome) and case.outcome != "escalated"
+        return ended and case.step("page").over and not case.step("report").over
+
+    def carry_out(self, case: Case, now: float) -> Outcome:
+        """Note what came of it; resolve only what has been seen to be well again."""
+        if self._pager is None or case.step("page").state == "skipped":
+            return Outcome("skipped", said="no incident was opened")
+        resolve = case.outcome in RESOLVING
+        self._pager.settle(case, messages.closing_note(case), resolve=resolve)
+        return Outcome(
+            "done", {"resolved": resolve}, "incident resolved" if resolve else "incident left open, with a note"
+        )

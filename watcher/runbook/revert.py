@@ -1,0 +1,113 @@
+"""Step 2 of the runbook: put the Deployment back on the target revision, in ONE JSON patch, and condemn the bad one.
+
+As `kubectl rollout undo --to-revision=N` does, with the precondition that it lacks: a `test` on the UID and on the whole
+template, so that a change made meanwhile wins.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from watcher.judgement.pauses import pause_in, say_pause
+from watcher.judgement.rollouts import ROLLED_BACK, STARTED, VERDICT, VERDICT_OF, rolled_back_note
+from watcher.runbook.case import Case
+from watcher.runbook.marks import condemn
+from watcher.runbook.ports import Cluster
+from watcher.runbook.step import Outcome
+from watcher.runbook.templates import same_template, without_hash
+from watcher.systems.kubernetes import paths
+from watcher.systems.kubernetes.faults import Invalid, NotFound
+
+CHANGE_CAUSE = "kubernetes.io/change-cause"
+
+
+class Revert:
+    """Patch the Deployment's template back to the recorded target; never to "previous", for a second undo flips back."""
+
+    name = "revert"
+    lane = "kubernetes"
+    write_ahead = False
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def due(self, case: Case) -> bool:
+        """It needs the confirmed target."""
+        confirmed = case.action == "RollBack" and case.step("confirm").state == "done"
+        return confirmed and not case.outcome and not case.step("revert").over
+
+    def carry_out(self, case: Case, now: float) -> Outcome:
+        """Patch, or find it done, overtaken by another change, or held by a pause."""
+        path = paths.deployments(case.namespace, case.deployment)
+        try:
+            deployment = self._cluster.get(path)
+        except NotFound:
+            return Outcome("done", case_outcome="overtaken", said="the Deployment was deleted")
+        if deployment["metadata"].get("uid") != case.uid:
+            return Outcome("done", case_outcome="overtaken", said="the Deployment was deleted and created again")
+        current = deployment["spec"]["template"]
+        good = self._template(case, str(case.result("confirm", "targetReplicaSet")))
+        if same_template(current, good):
+            if rolled_back_note(deployment).get("case") != case.id:
+                return Outcome("done", case_outcome="overtaken", said="somebody else put it back already")
+        elif not same_template(current, self._template(case, case.bad_replica_set)):
+            return Outcome("done", case_outcome="overtaken", said="the Deployment's template was changed meanwhile")
+        else:
+            held = _held(case, deployment, now)
+            if held:
+                return Outcome("later", hold=held)
+            try:
+                self._cluster.json_patch(path, patch_for(case, deployment, good))
+            except Invalid:
+                # A `test` failed, or the server refuses the template. The next attempt reads again and tells which.
+                if self._cluster.get(path)["spec"]["template"] == current:
+                    raise
+                return Outcome("later", said="the Deployment changed under the patch")
+        condemn(self._cluster, case)
+        target = case.result("confirm", "targetRevision")
+        said = f"revision {case.bad} was rolled back to {target}"
+        return Outcome("done", {"from": case.bad, "to": target, "newRevision": case.bad + 1}, said)
+
+    def _template(self, case: Case, replica_set: str) -> dict[str, Any]:
+        whole = self._cluster.get(paths.replica_sets(case.namespace, replica_set))
+        return without_hash(whole["spec"]["template"])
+
+
+def _held(case: Case, deployment: dict[str, Any], now: float) -> str:
+    if deployment["spec"].get("paused"):
+        return "the Deployment's spec.paused is set"
+    notes = deployment["metadata"].get("annotations") or {}
+    pause = pause_in(notes, f"Deployment {case.subject}", now)
+    return say_pause(pause) if pause else ""
+
+
+def patch_for(case: Case, deployment: dict[str, Any], template: dict[str, Any]) -> list[dict[str, Any]]:
+    """Make the revert's JSON patch: `test` UID and template, `replace` the template, say who did it and why.
+
+    `newRevision` is what the Deployment controller will number it: one above the newest, which is the bad one. By it
+    the daemon knows its own revert, and doesn't judge it as a rollout.
+    """
+    target = case.result("confirm", "targetRevision")
+    note = {"case": case.id, "from": case.bad, "to": target, "revision": case.bad + 1, "reason": case.said}
+    cause = f"canary-watch rolled back from revision {case.bad} to {target}: {case.said} (case {case.id})"
+    ops: list[dict[str, Any]] = [
+        {"op": "test", "path": "/metadata/uid", "value": case.uid},
+        {"op": "test", "path": "/spec/template", "value": deployment["spec"]["template"]},
+        {"op": "replace", "path": "/spec/template", "value": template},
+    ]
+    notes = deployment["metadata"].get("annotations")
+    if not notes:
+        ops.append({"op": "add", "path": "/metadata/annotations", "value": {}})
+    for key, value in ((ROLLED_BACK, json.dumps(note, ensure_ascii=False)), (CHANGE_CAUSE, cause)):
+        ops.append({"op": "add", "path": f"/metadata/annotations/{pointer(key)}", "value": value})
+    # `kubectl rollout undo` brings a ReplicaSet's marks to the Deployment, whence they'd cover the next one's.
+    for key in (VERDICT, VERDICT_OF, STARTED):
+        if key in (notes or {}):
+            ops.append({"op": "remove", "path": f"/metadata/annotations/{pointer(key)}"})
+    return ops
+
+
+def pointer(key: str) -> str:
+    """Escape a key for a JSON pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,168 @@
+"""Step 3 of the runbook: rollout status, the running image, /readyz, and the breached check back under its threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from watcher.judgement.rollouts import rolled_back_note
+from watcher.runbook.case import Case
+from watcher.runbook.confirm import selector_query
+from watcher.runbook.ports import Cluster, Recheck
+from watcher.runbook.step import Outcome
+from watcher.runbook.templates import images_of
+from watcher.systems.fault import Fault
+from watcher.systems.kubernetes import paths
+
+# /readyz is asked of so many pods at most: enough to tell, and a thousand pods don't hold up the verification.
+MOST_PODS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of the verification: whether it holds, and the line that says so."""
+
+    name: str
+    holds: bool
+    said: str
+
+
+class Verify:
+    """Look, each pass, whether the rollback has come through; say plainly when it hasn't in time."""
+
+    name = "verify"
+    lane = "kubernetes"
+    write_ahead = False
+
+    def __init__(self, cluster: Cluster, recheck: Recheck) -> None:
+        self._cluster = cluster
+        self._recheck = recheck
+
+    def due(self, case: Case) -> bool:
+        """It follows the revert."""
+        return case.step("revert").state == "done" and not case.outcome and not case.step("verify").over
+
+    def carry_out(self, case: Case, now: float) -> Outcome:
+        """Check all four parts; later while one doesn't hold yet, done when all hold or the time is over."""
+        deployment = self._cluster.get(paths.deployments(case.namespace, case.deployment))
+        if rolled_back_note(deployment).get("case") != case.id or deployment["metadata"].get("uid") != case.uid:
+            said = "the Deployment was changed again before the rollback could be verified"
+            return Outcome("done", {"verified": False}, said, case_outcome="overtaken")
+        parts = list(self._parts(case, deployment, now))
+        result: dict[str, Any] = {"parts": [{"name": p.name, "holds": p.holds, "said": p.said} for p in parts]}
+        if all(part.holds for part in parts):
+            return Outcome("done", {**result, "verified": True}, "verified", case_outcome="verified")
+        failing = "; ".join(part.said for part in parts if not part.holds)
+        begun = case.step("revert").finished or now
+        if now >= begun + case.verify_within:
+            said = f"not verified within {case.verify_within:.0f} s: {failing}"
+            return Outcome("done", {**result, "verified": False}, said, case_outcome="not-verified")
+        return Outcome("later", result, failing)
+
+    def _parts(self, case: Case, deployment: dict[str, Any], now: float) -> Iterator[Part]:
+        yield _part("rollout", lambda: rollout_status(deployment))
+        pods = _Pods(self._cluster, case, deployment)
+        yield _part("image", lambda: _image(case, deployment, pods))
+        yield _part("readyz", lambda: _readyz(self._cluster, case, deployment, pods))
+        yield _part("check", lambda: self._recheck(case, now))
+
+
+def _part(name: str, look: Callable[[], tuple[bool, str]]) -> Part:
+    """Look at one part; a fault means that it doesn't hold yet, and is said."""
+    try:
+        holds, said = look()
+    except Fault as fault:
+        holds, said = False, f"{name} can't be checked: {fault}"
+    return Part(name, holds, said)
+
+
+def rollout_status(deployment: dict[str, Any]) -> tuple[bool, str]:
+    """Say what `kubectl rollout status` would: observed first, then the deadline, then the replica counts."""
+    status = deployment.get("status") or {}
+    if int(status.get("observedGeneration") or 0) < int(deployment["metadata"].get("generation") or 0):
+        return False, "rollout: not observed by the Deployment controller yet"
+    progressing: dict[str, Any] = next(
+        (c for c in status.get("conditions") or [] if c.get("type") == "Progressing"), {}
+    )
+    if progressing.get("reason") == "ProgressDeadlineExceeded":
+        return False, "rollout: past its progress deadline"
+    replicas = deployment["spec"].get("replicas")
+    wanted = 1 if replicas is None else int(replicas)
+    updated, every, available = (int(status.get(k) or 0) for k in ("updatedReplicas", "replicas", "availableReplicas"))
+    if updated < wanted:
+        return False, f"rollout: {updated} of {wanted} pods updated"
+    if every > updated:
+        return False, f"rollout: {every - updated} old pods still to go"
+    if available < updated:
+        return False, f"rollout: {available} of {updated} pods available"
+    return True, f"rollout complete, {available} of {wanted} pods available"
+
+
+class _Pods:
+    """The target revision's pods, asked for once and only when needed."""
+
+    def __init__(self, cluster: Cluster, case: Case, deployment: dict[str, Any]) -> None:
+        self._cluster, self._case, self._deployment = cluster, case, deployment
+        self._found: list[dict[str, Any]] | None = None
+
+    def all(self) -> list[dict[str, Any]]:
+        """Every pod of the target ReplicaSet that isn't being deleted."""
+        if self._found is None:
+            listed = self._cluster.get(paths.pods(self._case.namespace), selector_query(self._deployment))
+            uid = self._case.result("confirm", "targetUid")
+            self._found = [p for p in listed.get("items") or [] if _belongs(p, uid)]
+        return self._found
+
+
+def _belongs(pod: dict[str, Any], uid: object) -> bool:
+    meta = pod["metadata"]
+    owned = any(owner.get("uid") == uid for owner in meta.get("ownerReferences") or [])
+    return owned and not meta.get("deletionTimestamp")
+
+
+def _image(case: Case, deployment: dict[str, Any], pods: _Pods) -> tuple[bool, str]:
+    """The runbook's jsonpath on the Deployment, and the same on the pods that run."""
+    wanted = str(case.result("confirm", "targetImage"))
+    declared = images_of(deployment["spec"]["template"])
+    if declared != wanted:
+        return False, f"image: the Deployment says {declared}, not {wanted}"
+    # A mutating webhook may rewrite the registry; what counts is that the pods are the target ReplicaSet's.
+    return True, f"image {wanted} on {len(pods.all())} pods"
+
+
+def _readyz(cluster: Cluster, case: Case, deployment: dict[str, Any], pods: _Pods) -> tuple[bool, str]:
+    """GET /readyz on each pod, at the readinessProbe's port and path, else at the first container port."""
+    replicas = deployment["spec"].get("replicas")
+    if replicas == 0:
+        return True, "/readyz: the Deployment is scaled to 0 pods"
+    target = readyz_target(deployment["spec"]["template"])
+    if target is None:
+        return True, "/readyz: not asked, the template names no port"
+    scheme, port, path = target
+    asked = pods.all()[:MOST_PODS]
+    answers = [cluster.pod_get(case.namespace, p["metadata"]["name"], port, path, scheme) for p in asked]
+    good = sum(1 for status in answers if status == 200)
+    said = f"{path} answers 200 on {good} of {len(asked)} pods"
+    return bool(asked) and good == len(asked), said
+
+
+def readyz_target(template: dict[str, Any]) -> tuple[str, int, str] | None:
+    """Find where to ask for /readyz: scheme, port and path. None where the template names no port."""
+    containers = template["spec"].get("containers") or []
+    for container in containers:
+        probe = (container.get("readinessProbe") or {}).get("httpGet")
+        port = _port(probe.get("port"), container) if probe else None
+        if probe and port:
+            return str(probe.get("scheme") or "HTTP").lower(), port, str(probe.get("path") or "/readyz")
+    for container in containers:
+        for declared in container.get("ports") or []:
+            return "http", int(declared["containerPort"]), "/readyz"
+    return None
+
+
+def _port(port: object, container: dict[str, Any]) -> int | None:
+    if isinstance(port, int):
+        return port
+    named = (p for p in container.get("ports") or [] if p.get("name") == port)
+    return next((int(p["containerPort"]) for p in named), None)

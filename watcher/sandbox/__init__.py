@@ -1,0 +1,1 @@
+"""The embedded cluster, the shop and the vendors' stand-ins that the demo and the tests run on."""

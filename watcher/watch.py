@@ -1,0 +1,185 @@
+"""ONE pass: see the rollouts, ask Prometheus, judge, decide, open cases, advance them. Reads like DESIGN's six lines."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from watcher.judgement.decide import Circumstances, Judged, came_through, decide, say_counts
+from watcher.judgement.judge import Before, Question, before_of, judge
+from watcher.judgement.model import Answer, Decision, Rollout, Verdict
+from watcher.judgement.queries import Question as RangeQuestion
+from watcher.judgement.queries import questions, texts_of
+from watcher.judgement.readings import NoReading, Reading, Subjects, read_ratios, read_values
+from watcher.policy.model import Check, Policy, Ratio, SmokeJob, Value
+from watcher.runbook.desk import Desk
+from watcher.runbook.marks import Marks
+from watcher.runbook.ports import Prometheus
+from watcher.smoke import SmokeTests
+from watcher.view import View, Watched
+
+MOST_QUERIES_AT_ONCE = 8
+LATEST_ANSWER = 15.0  # seconds; a query has its own timeout, this only bounds a thread that hangs beside it
+
+Key = tuple[str, int]
+CheckKey = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one pass saw and did."""
+
+    now: float
+    watched: tuple[Watched, ...]
+    decisions: tuple[Decision, ...]
+    proven: tuple[Rollout, ...]
+    queries: int
+    seconds: float
+
+    @property
+    def said(self) -> str:
+        """The pass in one sentence."""
+        proven = (
+            f"; proven: {', '.join(f'{r.name} revision {r.new.number}' for r in self.proven)}" if self.proven else ""
+        )
+        counts = say_counts(self.decisions)
+        return (
+            f"{len(self.watched)} rollouts under watch, {self.queries} queries, {self.seconds:.2f} s: {counts}{proven}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What a pass acts with: the desk of cases, the marks on ReplicaSets; and the seconds between passes."""
+
+    desk: Desk
+    marks: Marks
+    interval: float
+
+
+class Watch:
+    """Makes passes. Keeps, from pass to pass, only what history can tell again: the time before each rollout."""
+
+    def __init__(
+        self,
+        view: View,
+        prometheus: Prometheus,
+        smoke: SmokeTests,
+        policies: Callable[[], tuple[Policy, ...]],
+        hands: Hands,
+    ) -> None:
+        self._view = view
+        self._prometheus = prometheus
+        self._smoke = smoke
+        self._policies = policies
+        self._desk, self._marks, self._interval = hands.desk, hands.marks, hands.interval
+        self._before: dict[Key, dict[CheckKey, Before]] = {}
+
+    def one_pass(self, now: float) -> Pass:
+        """Make one pass at `now`, epoch seconds: look at everything, and have done what can be done."""
+        seen = self.look(now, self._desk.acted_on())
+        self._act(seen)
+        self._desk.advance()
+        return seen
+
+    def look(self, now: float, acted_on: Mapping[Key, str]) -> Pass:
+        """See, ask, judge and decide, and change nothing. `acted_on` is the case of each revision that has one."""
+        begun = time.monotonic()
+        watched = self._view.under_watch(self._policies(), now)
+        answers = self._ask(watched, now)
+        judged = self._judge(watched, answers, now)
+        pauses = {w.rollout.key: pause for w in watched if (pause := self._view.pause_for(w.rollout, now))}
+        decisions = decide(judged, Circumstances(pauses, acted_on))
+        proven = tuple(
+            j.rollout
+            for j, d in zip(judged, decisions, strict=True)
+            if came_through(j, d) and not j.rollout.new.verdict
+        )
+        self._forget(watched)
+        return Pass(now, watched, decisions, proven, len(answers), time.monotonic() - begun)
+
+    def _act(self, seen: Pass) -> None:
+        """Open a case for each decision to act, end holds that are over, and mark revisions. All of it in lanes."""
+        for decision in seen.decisions:
+            self._desk.take(decision)
+        under_watch = {w.rollout.key for w in seen.watched if not w.ended}
+        for case in self._desk.every():
+            if case.action == "Hold" and case.is_open and (case.uid, case.bad) not in under_watch:
+                newest = self._view.newest_revision(case.uid)
+                self._desk.end_hold(case, "watch-ended" if newest == case.bad else "superseded")
+        cased = {(case.uid, case.bad) for case in self._desk.every()}
+        for rollout in seen.proven:
+            if rollout.key not in cased:
+                self._marks.prove(rollout)
+        for watched in seen.watched:
+            if watched.unrecorded:
+                self._marks.record_start(watched.rollout)
+
+    def _ask(self, watched: Sequence[Watched], now: float) -> dict[str, Answer]:
+        """Ask one range query for each PromQL text, side by side; none when nothing is under watch."""
+        asking = [(w.rollout, [p for p in w.policies if w.asks(p, now)]) for w in watched]
+        known = {key: self._texts_known(key, checks) for key, checks in self._before.items()}
+        return ask_together(self._prometheus, questions(asking, known, now, self._interval))
+
+    def _texts_known(self, key: Key, known: Mapping[CheckKey, Before]) -> frozenset[str]:
+        every = {(p.name, c.name): c for p in self._policies() for c in p.checks}
+        return frozenset(text for place in known if place in every for text in texts_of(every[place]))
+
+    def _judge(self, watched: Sequence[Watched], answers: Mapping[str, Answer], now: float) -> tuple[Judged, ...]:
+        """Read each check's answers once for all of its rollouts, and judge each rollout by its own readings."""
+        verdicts: dict[Key, list[Verdict]] = {w.rollout.key: [] for w in watched}
+        for policy in self._policies():
+            mine = [w.rollout for w in watched if w.asks(policy, now)]
+            for check in policy.checks if mine else ():
+                readings = self._read(check, mine, answers)
+                for rollout in mine:
+                    verdicts[rollout.key].append(self._judge_one(Question(rollout, policy, check), readings))
+        return tuple(Judged(w.rollout, w.policies, tuple(verdicts[w.rollout.key]), w.ended) for w in watched)
+
+    def _judge_one(self, question: Question, readings: Mapping[Key, Reading]) -> Verdict:
+        reading = readings[question.rollout.key]
+        known = self._before.setdefault(question.rollout.key, {})
+        place = (question.policy.name, question.check.name)
+        if place not in known:
+            before = before_of(question, reading)
+            if before is not None:
+                known[place] = before
+        return judge(question, reading, known.get(place))
+
+    def _read(self, check: Check, rollouts: Sequence[Rollout], answers: Mapping[str, Answer]) -> Mapping[Key, Reading]:
+        texts = texts_of(check)
+        if isinstance(check.kind, Ratio):
+            return read_ratios(check.kind, Subjects(rollouts), answers[texts[0]], answers[texts[1]])
+        if isinstance(check.kind, Value):
+            return read_values(check.kind, Subjects(rollouts), answers[texts[0]])
+        label = check.kind.label if isinstance(check.kind, SmokeJob) else ""
+        return {r.key: self._smoke.result(r, check, self._view.jobs_for(r, label) if label else ()) for r in rollouts}
+
+    def _forget(self, watched: Sequence[Watched]) -> None:
+        keys = frozenset(w.rollout.key for w in watched)
+        self._before = {key: known for key, known in self._before.items() if key in keys}
+        self._smoke.forget_all_but(keys)
+
+
+def ask_together(prometheus: Prometheus, asked: Sequence[RangeQuestion]) -> dict[str, Answer]:
+    """Ask queries side by side, so that a slow one doesn't add to the next. Answers by the policy's text."""
+    answers: dict[str, Answer] = {}
+    places = threading.Semaphore(MOST_QUERIES_AT_ONCE)
+
+    def ask(question: RangeQuestion) -> None:
+        with places:
+            answers[question.text] = prometheus.range(question.query, question.grid)
+
+    if len(asked) == 1:
+        ask(asked[0])
+        return answers
+    threads = [threading.Thread(target=ask, args=(question,), daemon=True) for question in asked]
+    for thread in threads:
+        thread.start()
+    latest = time.monotonic() + LATEST_ANSWER
+    for thread in threads:
+        thread.join(max(0.0, latest - time.monotonic()))
+    late = {q.text: Answer(q.query, q.grid, error="Prometheus has not answered in time") for q in asked}
+    return {**late, **answers}
