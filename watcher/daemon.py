@@ -60,7 +60,7 @@ def watch_caches(
     def joined(parts: list[WatchCache]) -> Cache:
         return parts[0] if len(parts) == 1 else Joined(parts)
 
-    scopes = list(namespaces) or [None]
+    scopes: list[str | None] = list(namespaces) or [None]
     labels = sorted({c.kind.label for p in policies for c in p.checks if isinstance(c.kind, SmokeJob)})
     names = [f"metadata.name={n}" for n in dict.fromkeys((*namespaces, connection.namespace))] if namespaces else [""]
     caches = Caches(
@@ -121,7 +121,7 @@ class Teller:
 
     def tell(self, decisions: Sequence[Decision]) -> None:
         """Tell what is new among a pass's decisions."""
-        now = {d.rollout.key: (d.action, d.reason) for d in decisions}
+        now: dict[tuple[str, int], tuple[str, str]] = {d.rollout.key: (d.action, d.reason) for d in decisions}
         for decision in decisions:
             key = decision.rollout.key
             if self._told.get(key) == now[key]:
@@ -173,8 +173,8 @@ class Daemon:
             Confirm(self.connection, self.connection.namespace),
             Revert(self.connection),
             Page(paging),
-            Announce(announcer(self.settings), self.settings.contacts),
-            Verify(self.connection, recheck),
+            Announce(announcer(self.settings), {role: c.slack for role, c in self.settings.contacts.items()}),
+            Verify(self.connection, recheck, probe),
             Report(paging),
         )
 

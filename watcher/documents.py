@@ -1,10 +1,11 @@
 """YAML with places: reads what people write and knows the line and column of every key and value.
 
-`validation` turns what pydantic says of a document into mistakes with their places; `policy.loading` and `settings` use both.
+`validation` turns what pydantic says of a document into mistakes; `policy.loading` and `settings` use both.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -72,7 +73,8 @@ class Document:
     def unquoted(self, path: KeyPath) -> str | None:
         """Return the text of the unquoted scalar at `path` as the file has it; None for anything else."""
         node = self.nodes.get(path)
-        return str(node.value) if isinstance(node, ScalarNode) and node.style is None else None
+        plain = isinstance(node, ScalarNode) and not node.style  # None in Python's parser, "" in libyaml's
+        return str(node.value) if node is not None and plain else None
 
     def _nearest(self, path: KeyPath) -> Node:
         while path not in self.nodes:
@@ -83,7 +85,7 @@ class Document:
         return Mistake(self.file, line + 1, column + 1, said)
 
     def _within(self, node: ScalarNode, offset: int) -> tuple[int, int]:
-        """Find the character at `offset` of a scalar by counting what is not white space, in whatever style it is written.
+        """Find the character at `offset` of a scalar of any style, by counting what is not white space.
 
         Where that text differs from the value's (escapes in quotes), the answer is the scalar's start.
         """
@@ -124,6 +126,11 @@ class _Refused(Exception):
         self.line, self.column, self.said = line, column, said
 
 
+def _refused(at: Node | yaml.Event, said: str) -> _Refused:
+    mark = at.start_mark
+    return _Refused(mark.line if mark else 0, mark.column if mark else 0, said)
+
+
 def _text(path: Path) -> str:
     if path.is_dir():
         raise _Refused(0, 0, "is a folder where a file is meant")
@@ -137,9 +144,10 @@ def _text(path: Path) -> str:
     if len(content) > MOST_BYTES:
         raise _Refused(0, 0, f"is larger than {MOST_BYTES // 1024} KiB")
     try:
-        text = content.decode("utf-8-sig")
+        content = content.removeprefix(codecs.BOM_UTF8)
+        text = content.decode()
     except UnicodeDecodeError as error:
-        before = _BREAK.split(content[: error.start].decode("utf-8-sig", errors="replace"))
+        before = _BREAK.split(content[: error.start].decode(errors="replace"))
         said = f"the byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8"
         raise _Refused(len(before) - 1, len(before[-1]), said) from error
     odd = _UNPRINTABLE.search(text)
@@ -154,13 +162,12 @@ def _root(text: str, lines: tuple[str, ...]) -> Node:
     depth = documents = 0
     try:
         for event in yaml.parse(text, _LOADER):
-            mark = event.start_mark
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             documents += isinstance(event, yaml.DocumentStartEvent)
             if depth > DEEPEST:
-                raise _Refused(mark.line, mark.column, f"is nested more than {DEEPEST} levels deep")
+                raise _refused(event, f"is nested more than {DEEPEST} levels deep")
             if documents > 1:
-                raise _Refused(mark.line, mark.column, "a second document starts here; give it a file of its own")
+                raise _refused(event, "a second document starts here; give it a file of its own")
         root = yaml.compose(text, _LOADER)
     except yaml.MarkedYAMLError as error:
         raise _syntax(error, lines) from error
@@ -190,7 +197,7 @@ def _syntax(error: yaml.MarkedYAMLError, lines: tuple[str, ...]) -> _Refused:
 
 @dataclass(slots=True)
 class _Builder:
-    """Makes plain values of nodes, keeps the node of every path, and notes what YAML allows and a document must not have."""
+    """Makes plain values of nodes, keeps every path's node, and notes what YAML allows and a document must not have."""
 
     file: str
     nodes: dict[KeyPath, Node]
@@ -199,12 +206,9 @@ class _Builder:
     scalars: SafeConstructor = field(default_factory=SafeConstructor)
 
     def value(self, node: Node, path: KeyPath) -> object:
-        mark = node.start_mark
         self.nodes[path] = node
         if len(path) > DEEPEST or len(self.nodes) > MOST_VALUES:
-            raise _Refused(
-                mark.line, mark.column, "grows without end: an alias is used within its own anchor, or too often"
-            )
+            raise _refused(node, "grows without end: an alias is used within its own anchor, or too often")
         if isinstance(node, MappingNode) and node.tag == _YAML + "map":
             return self._mapping(node, path)
         if isinstance(node, SequenceNode) and node.tag == _YAML + "seq":

@@ -28,7 +28,7 @@ def bare(written: object) -> float | None:
 
 
 def seconds(written: object) -> float:
-    """Read a duration such as `90s`, `1.5h` or `1h30m`: units d, h, m, s and ms, each at most once, the longest first."""
+    """Read a duration such as `90s`, `1.5h` or `1h30m`: d, h, m, s and ms, each at most once, the longest first."""
     number = bare(written)
     if number is not None:
         shown = show(number)

@@ -1,10 +1,12 @@
-"""What pydantic says of a `documents.Document`, as mistakes: each at its line and column, saying what would be right."""
+"""What pydantic says of a `documents.Document`, as mistakes: each at its place, saying what would be right."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -29,6 +31,7 @@ _BOUNDS = {
     "greater_than": "must be more than {gt:g}",
     "less_than_equal": "must be at most {le:g}",
     "finite_number": "must be a finite number",
+    "string_too_short": "is empty",
     "too_short": "is empty; at least one is needed",
     "int_from_float": "must be a whole number",
 }
@@ -45,7 +48,17 @@ def validated(
         return None, tuple(_mistake(document, schema, path, detail) for path, detail in _flat(error, ()))
 
 
-def key_mistake_said(key: str, known: Mapping[str, object]) -> str:
+def split_url(written: str) -> SplitResult | None:
+    """Take an http or https URL apart; None where it is none."""
+    try:
+        parts = urlsplit(written)
+        fit = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return parts if fit and not re.search(r"\s", written) else None
+
+
+def _unknown_key(key: str, known: Mapping[str, object]) -> str:
     """Say that a key is unknown, and which one was probably meant, or which there are."""
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     folded = [name for name in known if name.lower() == key.lower().replace("_", "").replace("-", "")]
@@ -70,7 +83,7 @@ def _mistake(document: Document, schema: dict[str, Any], path: KeyPath, detail: 
     if kind == "missing":
         return document.mistake(path[:-1], _missing(schema, path))
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        return document.key_mistake(path, key_mistake_said(str(path[-1]), _properties(schema, path[:-1])))
+        return document.key_mistake(path, _unknown_key(str(path[-1]), _properties(schema, path[:-1])))
     if path and path[-1] == "[key]":  # pydantic's mark for a mapping's key
         return document.key_mistake(path[:-1], _reason(detail))
     return document.mistake(path, _named(path, _trap(document, path, detail)))

@@ -36,14 +36,16 @@ def build(target: Target, *, dry_run: bool, err: TextIO) -> Daemon | None:
     assert target.config is not None
     settings, mistakes = config_file.load(target.config)
     if settings is None:
-        return _told(mistakes, err)
+        _tell(mistakes, err)
+        return None
     policies, wrong = loading.load([settings.policies])
     every = [*mistakes, *wrong, *config_file.missing_files(settings), *config_file.check_against(settings, policies)]
     if every:
-        return _told(every, err)
+        _tell(every, err)
+        return None
     return Daemon(settings, policies, open_cluster(target), dry_run=dry_run)
 
 
-def _told(mistakes: Iterable[Mistake], err: TextIO) -> None:
+def _tell(mistakes: Iterable[Mistake], err: TextIO) -> None:
     for mistake in mistakes:
         err.write(f"{mistake}\n")

@@ -11,6 +11,9 @@ from watcher.policy.model import PREFIX
 PAUSE = PREFIX + "pause"
 PAUSE_REASON = PREFIX + "pause-reason"
 
+# An annotation may be 256 KiB long; a message may not.
+LONGEST_SHOWN = 200
+
 
 def pause_in(annotations: Mapping[str, str], where: str, now: float) -> Pause | None:
     """Read the pause in force in one object's `annotations`; None where there is none, or its time has passed.
@@ -20,13 +23,13 @@ def pause_in(annotations: Mapping[str, str], where: str, now: float) -> Pause | 
     text = annotations.get(PAUSE)
     if text is None:
         return None
-    reason = annotations.get(PAUSE_REASON, "")
+    reason = annotations.get(PAUSE_REASON, "")[:LONGEST_SHOWN]
     if text == "true":
         return Pause(where, None, reason)
     try:
         until = parse_time(text)
     except ValueError:
-        flaw = f'{PAUSE}: {text!r} is neither "true" nor an RFC 3339 time such as "2026-11-01T10:00:00Z"'
+        flaw = f'{PAUSE}: {text[:LONGEST_SHOWN]!r} is neither "true" nor an RFC 3339 time such as "2026-11-01T10:00:00Z"'
         return Pause(where, None, reason, flaw)
     return Pause(where, until, reason) if now < until else None
 

@@ -6,14 +6,18 @@ One text asks for all rollouts (DESIGN: one range query for each PromQL text), a
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from watcher.judgement.model import Grid, Rollout
+from watcher.judgement.rollouts import pod_prefix
 from watcher.policy.model import Check, Policy, Ratio, Value
 
 # Prometheus answers at most 11,000 points for each series: https://prometheus.io/docs/prometheus/latest/querying/api/
 MOST_POINTS = 11_000
+
+_VARIABLE = re.compile(r"\$(namespace|deployment|pod)\b")
 
 
 def texts_of(check: Check) -> tuple[str, ...]:
@@ -25,23 +29,36 @@ def texts_of(check: Check) -> tuple[str, ...]:
     return ()
 
 
-def _any_of(names: Iterable[str]) -> str:
-    """Make an RE2 alternation. Names hold only letters, digits, dashes and dots: `[.]` needs no escape in any quotes."""
-    return "|".join(sorted({name.replace(".", "[.]") for name in names}))
+def _exact(name: str) -> str:
+    """Give the RE2 pattern of one name. It holds letters, digits, dashes and dots; `[.]` needs no escape in any quotes."""
+    return name.replace(".", "[.]")
 
 
 def pods_of(replica_set: str) -> str:
-    """Give the RE2 pattern of a ReplicaSet's pods: its name, a dash and one segment without a dash."""
-    return replica_set.replace(".", "[.]") + "-[^-]+"
+    """Give the RE2 pattern of a ReplicaSet's pods: its name, a dash and one segment without a dash.
+
+    Where the name is so long that Kubernetes cuts it, the dash may be lost, and five random characters follow.
+    """
+    prefix = pod_prefix(replica_set)
+    return _exact(prefix) + ("[^-]+" if prefix == f"{replica_set}-" else "[^-]{5}")
+
+
+def _any_of(patterns: Iterable[str]) -> str:
+    """Make an RE2 alternation, in brackets as Grafana's are, so that a policy may write `$deployment-.*`."""
+    each = sorted(set(patterns))
+    return each[0] if len(each) == 1 else f"({'|'.join(each)})"
 
 
 def fill(text: str, rollouts: Iterable[Rollout]) -> str:
     """Fill `$namespace`, `$deployment` and `$pod` with the names of `rollouts`; `$pod` means both revisions' pods."""
     every = list(rollouts)
     pods = {r.replica_set for one in every for r in (one.new, *one.control)}
-    filled = text.replace("$namespace", _any_of(r.namespace for r in every))
-    filled = filled.replace("$deployment", _any_of(r.deployment for r in every))
-    return filled.replace("$pod", "|".join(sorted(pods_of(name) for name in pods)))
+    values = {
+        "namespace": _any_of(_exact(r.namespace) for r in every),
+        "deployment": _any_of(_exact(r.deployment) for r in every),
+        "pod": _any_of(pods_of(name) for name in pods),
+    }
+    return _VARIABLE.sub(lambda found: values[found[1]], text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +93,10 @@ def questions(
     for rollout, policies in watched:
         seen = known_before.get(rollout.key, frozenset())
         for check in (c for p in policies for c in p.checks):
-            reach = check.hold_for
-            for text in texts_of(check):
-                needed = reach if text in seen else max(reach, end - rollout.started + reach + step)
+            reach, texts = check.hold_for, texts_of(check)
+            # A ratio's two texts reach equally far: a count alone tells nothing of the time before.
+            needed = reach if seen.issuperset(texts) else max(reach, end - rollout.started + reach + step)
+            for text in texts:
                 asking.setdefault(text, []).append(rollout)
                 back[text] = max(back.get(text, 0.0), needed)
     return tuple(

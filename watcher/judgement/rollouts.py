@@ -6,6 +6,7 @@ The trims keep only the fields that are read here, so that a thousand Deployment
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -27,15 +28,24 @@ GRACE = 600.0
 # A policy may read its threshold from any annotation; what is longer than this is no threshold (last-applied, say).
 LONGEST_NOTE = 256
 
+# What the Deployment controller writes: a positive int64 in decimal.
+_NUMBER = re.compile(r"[0-9]{1,19}")
+
+# A generated name is cut to this before its five random characters: k8s.io/apiserver/pkg/storage/names/generate.go
+_LONGEST_PREFIX = 58
+
 Object = Mapping[str, Any]
 
 
 def parse_time(text: str) -> float:
-    """Turn an RFC 3339 time into epoch seconds; ValueError where it is none, or carries no zone."""
+    """Turn an RFC 3339 time into epoch seconds; ValueError where it is none, carries no zone, or isn't a year of ours."""
     moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
-    return moment.timestamp()
+    try:
+        return moment.astimezone(UTC).timestamp()
+    except OverflowError:  # a zone can carry it out of the years 1 to 9999, which `write_time` couldn't write
+        raise ValueError(f"{text!r} is too far away") from None
 
 
 def write_time(moment: float) -> str:
@@ -99,7 +109,7 @@ def revision_of(replica_set: Object) -> Revision | None:
     meta = replica_set["metadata"]
     notes = meta.get("annotations") or {}
     number = str(notes.get(REVISION, ""))
-    if not number.isdigit():
+    if not _NUMBER.fullmatch(number):
         return None
     verdict = str(notes.get(VERDICT, "")) if notes.get(VERDICT_OF) == meta.get("uid") else ""
     return Revision(
@@ -109,6 +119,11 @@ def revision_of(replica_set: Object) -> Revision | None:
         verdict=verdict,
         replicas=int((replica_set.get("status") or {}).get("replicas") or 0),
     )
+
+
+def pod_prefix(replica_set: str) -> str:
+    """Say what the names of a ReplicaSet's pods begin with: its name and a dash, cut where generated names are cut."""
+    return f"{replica_set}-"[:_LONGEST_PREFIX]
 
 
 def start_of(deployment: Object, replica_set: Object, first_seen: float | None) -> tuple[float, bool]:
@@ -145,7 +160,7 @@ def rolled_back_note(deployment: Object) -> dict[str, Any]:
     """Read the `rolled-back` annotation, a JSON object; empty where there is none, or somebody wrote another thing."""
     try:
         note = json.loads((deployment["metadata"].get("annotations") or {}).get(ROLLED_BACK, ""))
-    except ValueError:
+    except (ValueError, RecursionError):  # anybody may write there, and one Deployment must not end the pass
         return {}
     return note if isinstance(note, dict) else {}
 

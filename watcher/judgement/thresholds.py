@@ -8,6 +8,9 @@ import re
 from watcher.judgement.model import Rollout
 from watcher.policy.model import Check
 
+# What is longer is no threshold. A pattern over the 256 KiB that an annotation may hold would take minutes.
+LONGEST_THRESHOLD = 40
+
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -50,12 +53,12 @@ def threshold_for(check: Check, rollout: Rollout) -> tuple[float | None, str]:
             return None, f"{rollout.name} has no annotation {threshold.annotation}, and the policy names no default"
         return threshold.value, ""
     try:
-        number, unit = parse_quantity(text.strip())
+        number, unit = parse_quantity(text.strip()) if len(text) <= LONGEST_THRESHOLD else (0.0, "")
     except ValueError:
         number, unit = 0.0, ""
     if unit != threshold.unit:
         right = {"seconds": "500ms", "ratio": "1%", "number": "20"}[threshold.unit]
-        return None, f"annotation {threshold.annotation} on {rollout.name} is {text!r}; right would be {right}"
+        return None, f"annotation {threshold.annotation} on {rollout.name} is {text[:LONGEST_THRESHOLD]!r}; right would be {right}"
     return number, ""
 
 

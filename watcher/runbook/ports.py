@@ -5,8 +5,8 @@ Every method may raise `systems.fault.Fault`; none blocks for longer than its sy
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
 
 from watcher.judgement.model import Answer, Grid
 from watcher.runbook.case import Case
@@ -18,19 +18,19 @@ class Cluster(Protocol):
     def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Read one object or a short list."""
 
-    def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Create an object; AlreadyExists where its name is taken."""
 
-    def replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def replace(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Replace an object; Conflict where its resourceVersion is no longer the newest."""
 
     def delete(self, path: str) -> dict[str, Any]:
         """Delete an object; NotFound where there is none."""
 
-    def json_patch(self, path: str, ops: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def json_patch(self, path: str, ops: list[dict[str, Any]]) -> dict[str, Any]:
         """Apply a JSON patch; Invalid where a `test` in it fails."""
 
-    def pod_get(self, namespace: str, pod: str, port: int, path: str, scheme: str = "http") -> int:
+    def pod_get(self, namespace: str, pod: str, port: int, path: str, scheme: Literal["http", "https"] = "http") -> int:
         """Ask a pod through the API server's proxy; its HTTP status."""
 
 

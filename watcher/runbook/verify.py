@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from watcher.judgement.rollouts import rolled_back_note
 from watcher.runbook.case import Case
 from watcher.runbook.confirm import selector_query
-from watcher.runbook.ports import Cluster, Recheck
+from watcher.runbook.ports import Cluster, Probe, Recheck
 from watcher.runbook.step import Outcome
 from watcher.runbook.templates import images_of
 from watcher.systems.fault import Fault
@@ -17,6 +17,9 @@ from watcher.systems.kubernetes import paths
 
 # /readyz is asked of so many pods at most: enough to tell, and a thousand pods don't hold up the verification.
 MOST_PODS = 10
+PROBE_TIMEOUT = 3.0  # seconds, for one pod asked at its own address
+
+Scheme = Literal["http", "https"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,10 @@ class Verify:
     lane = "kubernetes"
     write_ahead = False
 
-    def __init__(self, cluster: Cluster, recheck: Recheck) -> None:
+    def __init__(self, cluster: Cluster, recheck: Recheck, probe: Probe) -> None:
         self._cluster = cluster
         self._recheck = recheck
+        self._probe = probe
 
     def due(self, case: Case) -> bool:
         """It follows the revert."""
@@ -64,8 +68,32 @@ class Verify:
         yield _part("rollout", lambda: rollout_status(deployment))
         pods = _Pods(self._cluster, case, deployment)
         yield _part("image", lambda: _image(case, deployment, pods))
-        yield _part("readyz", lambda: _readyz(self._cluster, case, deployment, pods))
+        yield _part("readyz", lambda: self._readyz(case, deployment, pods))
         yield _part("check", lambda: self._recheck(case, now))
+
+    def _readyz(self, case: Case, deployment: dict[str, Any], pods: _Pods) -> tuple[bool, str]:
+        """GET /readyz on each pod, at the readinessProbe's port and path, else at the first container port."""
+        if deployment["spec"].get("replicas") == 0:
+            return True, "/readyz: the Deployment is scaled to 0 pods"
+        target = readyz_target(deployment["spec"]["template"])
+        if target is None:
+            return True, "/readyz: not asked, the template names no port"
+        asked = pods.all()[:MOST_PODS]
+        answers = [self._ask_pod(case, pod, target) for pod in asked]
+        good = sum(1 for status in answers if status == 200)
+        return bool(asked) and good == len(asked), f"{target[2]} answers 200 on {good} of {len(asked)} pods"
+
+    def _ask_pod(self, case: Case, pod: dict[str, Any], target: tuple[Scheme, int, str]) -> int:
+        """Ask one pod through the API server's proxy; where that can't reach it, at the pod's own address."""
+        scheme, port, path = target
+        try:
+            return self._cluster.pod_get(case.namespace, pod["metadata"]["name"], port, path, scheme)
+        except Fault:
+            address = (pod.get("status") or {}).get("podIP")
+            if not address:
+                raise
+            host = f"[{address}]" if ":" in address else address
+            return self._probe(f"{scheme}://{host}:{port}/{path.lstrip('/')}", PROBE_TIMEOUT)
 
 
 def _part(name: str, look: Callable[[], tuple[bool, str]]) -> Part:
@@ -131,30 +159,15 @@ def _image(case: Case, deployment: dict[str, Any], pods: _Pods) -> tuple[bool, s
     return True, f"image {wanted} on {len(pods.all())} pods"
 
 
-def _readyz(cluster: Cluster, case: Case, deployment: dict[str, Any], pods: _Pods) -> tuple[bool, str]:
-    """GET /readyz on each pod, at the readinessProbe's port and path, else at the first container port."""
-    replicas = deployment["spec"].get("replicas")
-    if replicas == 0:
-        return True, "/readyz: the Deployment is scaled to 0 pods"
-    target = readyz_target(deployment["spec"]["template"])
-    if target is None:
-        return True, "/readyz: not asked, the template names no port"
-    scheme, port, path = target
-    asked = pods.all()[:MOST_PODS]
-    answers = [cluster.pod_get(case.namespace, p["metadata"]["name"], port, path, scheme) for p in asked]
-    good = sum(1 for status in answers if status == 200)
-    said = f"{path} answers 200 on {good} of {len(asked)} pods"
-    return bool(asked) and good == len(asked), said
-
-
-def readyz_target(template: dict[str, Any]) -> tuple[str, int, str] | None:
+def readyz_target(template: dict[str, Any]) -> tuple[Scheme, int, str] | None:
     """Find where to ask for /readyz: scheme, port and path. None where the template names no port."""
     containers = template["spec"].get("containers") or []
     for container in containers:
         probe = (container.get("readinessProbe") or {}).get("httpGet")
         port = _port(probe.get("port"), container) if probe else None
         if probe and port:
-            return str(probe.get("scheme") or "HTTP").lower(), port, str(probe.get("path") or "/readyz")
+            scheme: Scheme = "https" if str(probe.get("scheme")).upper() == "HTTPS" else "http"
+            return scheme, port, str(probe.get("path") or "/readyz")
     for container in containers:
         for declared in container.get("ports") or []:
             return "http", int(declared["containerPort"]), "/readyz"

@@ -207,7 +207,7 @@ class _SeriesReader:
     """Makes a Series of each series as soon as json has read it, so that its lists of lists are never all in memory."""
 
     def __init__(self, grid: Grid) -> None:
-        self._instants = {round(moment, 3): moment for moment in grid.times()}
+        self._instants = {round(moment, 3): float(moment) for moment in grid.times()}
         self._checked: dict[tuple[float, ...], tuple[float, ...]] = {}
 
     def __call__(self, found: dict[str, Any]) -> object:

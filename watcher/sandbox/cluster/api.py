@@ -184,6 +184,9 @@ class Api:
                 )
         else:
             metadata.pop("namespace", None)
+        for name in [name for name in ("labels", "annotations", "finalizers", "ownerReferences") if name in metadata]:
+            if not metadata[name]:
+                del metadata[name]
         return item
 
     def _check_namespace(self, kind: Kind, namespace: str, name: str) -> None:
@@ -210,7 +213,7 @@ class Api:
                 raise refusal.conflict(kind, item["metadata"]["name"], why)
 
     def _grace(self, kind: Kind, item: Object, options: Object) -> int | None:
-        """For how many seconds the object lingers until whoever is in charge of it removes it; None to remove it now."""
+        """For how many seconds it lingers until whoever is in charge of it removes it; None to remove it now."""
         if kind is NAMESPACE:
             return 0
         waiting = (

@@ -29,7 +29,7 @@ RETRY_SECONDS = 0.5
 
 
 class Controllers(threading.Thread):
-    """Each object that changes is reconciled, and so is the one that controls it; a reconciliation is one transaction."""
+    """Reconciles each object that changes, and the one that controls it; a reconciliation is one transaction."""
 
     def __init__(self, api: Api) -> None:
         super().__init__(name="embedded-controllers", daemon=True)

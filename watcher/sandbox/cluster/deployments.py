@@ -20,7 +20,6 @@ from watcher.sandbox.cluster.rolling import (
     new_size,
     old_sizes,
     proportional_sizes,
-    spec_replicas,
 )
 
 HASH_LABEL = "pod-template-hash"

@@ -73,20 +73,7 @@ VERSION = {
 
 def discovery(path: str) -> Object | None:
     """The document at a discovery path such as `/apis/apps/v1`, None where there is none."""
-    if path == "/version":
-        return VERSION
-    if path == "/api":
-        return {"kind": "APIVersions", "versions": ["v1"]}
-    if path == "/apis":
-        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in GROUPS]}
-    if path == "/api/v1":
-        return _resources("", "v1")
-    for name in GROUPS:
-        if path == f"/apis/{name}":
-            return {"kind": "APIGroup", "apiVersion": "v1", **_group(name)}
-        if path == f"/apis/{name}/v1":
-            return _resources(name, f"{name}/v1")
-    return None
+    return _DISCOVERY.get(path)
 
 
 def _group(name: str) -> Object:
@@ -103,3 +90,13 @@ def _resources(group: str, group_version: str) -> Object:
             if kind.status:
                 listed.append({"name": f"{kind.plural}/status", **shared, "verbs": ["get", "patch", "update"]})
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": listed}
+
+
+_DISCOVERY: dict[str, Object] = {
+    "/version": VERSION,
+    "/api": {"kind": "APIVersions", "versions": ["v1"]},
+    "/api/v1": _resources("", "v1"),
+    "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in GROUPS]},
+    **{f"/apis/{name}": {"kind": "APIGroup", "apiVersion": "v1", **_group(name)} for name in GROUPS},
+    **{f"/apis/{name}/v1": _resources(name, f"{name}/v1") for name in GROUPS},
+}

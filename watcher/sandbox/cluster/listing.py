@@ -55,7 +55,7 @@ class Selection:
 
 def list_page(store: Store, selection: Selection, parameters: Parameters) -> Object:
     """The answer to a LIST: `limit` and `continue` page through the state as it was at the first page."""
-    limit, version, start = _number(parameters, "limit"), parameters.get("resourceVersion", ""), Key(("", ""))
+    limit, version, start = _number(parameters, "limit"), parameters.get("resourceVersion", ""), ("", "")
     if token := parameters.get("continue", ""):
         if version not in {"", "0"}:
             raise refusal.bad_request("specifying resource version is not allowed when using continue")

@@ -1,4 +1,4 @@
-"""The three patch formats of the Kubernetes API, applied to plain JSON: JSON patch, merge patch, strategic merge patch."""
+"""The patch formats of the Kubernetes API, on plain JSON: JSON patch, merge patch, strategic merge patch."""
 
 from __future__ import annotations
 
@@ -96,8 +96,7 @@ def _merge_lists(present: list[Any], changes: list[Any], key: str) -> list[Any]:
 def _apply(document: Any, operation: Object) -> Any:
     name, path = operation["op"], _pointer(operation["path"])
     if name == "test":
-        if not _same(_find(document, path), operation.get("value")):
-            raise _Inapplicable
+        _test(document, path, operation.get("value"))
         return document
     if name == "remove":
         return _remove(document, path)
@@ -111,6 +110,15 @@ def _apply(document: Any, operation: Object) -> Any:
         value = copy.deepcopy(_find(document, origin))
         return _add(_remove(document, origin) if name == "move" else document, path, value)
     raise _Inapplicable
+
+
+def _test(document: Any, path: list[str], value: Any) -> None:
+    container = _find(document, path[:-1])
+    absent = path and isinstance(container, dict) and path[-1] not in container
+    # a real API server takes an absent member for null, but not an absent parent
+    found = None if absent else _find(document, path)
+    if not _same(found, value):
+        raise _Inapplicable
 
 
 def _same(one: Any, other: Any) -> bool:

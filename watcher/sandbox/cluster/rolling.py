@@ -1,4 +1,4 @@
-"""The arithmetic of a rolling update: how far each ReplicaSet may be scaled right now. Pure; `deployments.py` acts on it."""
+"""The arithmetic of a rolling update: how far each ReplicaSet may be scaled now. Pure; `deployments.py` acts on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def counted(replica_sets: Sequence[Object], name: str) -> int:
 
 
 def limits(spec: Object) -> tuple[int, int]:
-    """A Deployment's `maxSurge` and `maxUnavailable` in pods: percentages of the former round up, of the latter down."""
+    """A Deployment's `maxSurge` and `maxUnavailable` in pods: a percentage of the one rounds up, of the other down."""
     if spec["strategy"]["type"] != "RollingUpdate" or not spec["replicas"]:
         return 0, 0
     rolling = spec["strategy"]["rollingUpdate"]

@@ -11,6 +11,8 @@ from watcher.sandbox.cluster.selectors import matches
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 _QUALIFIED_NAME = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]")
+_CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+")
+_MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
 
 LONGEST_NAME = 253
 LONGEST_LABEL_VALUE = 63
@@ -67,7 +69,7 @@ def _check_annotations(kind: Kind, name: str, annotations: Object) -> None:
 
 
 def _check_strings(kind: Kind, values: Object, field: str) -> None:
-    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+    if not all(isinstance(value, str) for value in values.values()):
         raise bad_request(
             f'{kind.name} in version "v1" cannot be handled as a {kind.name}: {field} must map strings to strings'
         )
@@ -110,11 +112,19 @@ def _check_containers(kind: Kind, name: str, pod: Object, field: str) -> None:
 def _check_config_map(name: str, item: Object) -> None:
     data = item.get("data") or {}
     _check_strings(CONFIG_MAP, data, "data")
+    for key in data:
+        if not _CONFIG_KEY.fullmatch(key):
+            problem = f'Invalid value: "{key}": a valid config key must consist of alphanumeric characters'
+            raise invalid(CONFIG_MAP, name, f"data[{key}]", f"{problem}, '-', '_' or '.'")
     if sum(len(value.encode()) for value in data.values()) > LARGEST_CONFIG_MAP:
         raise invalid(CONFIG_MAP, name, "[]", f"Too long: must have at most {LARGEST_CONFIG_MAP} bytes")
 
 
 def _check_lease(name: str, spec: Object) -> None:
+    for field in ("renewTime", "acquireTime"):
+        if spec.get(field) is not None and not _MICRO_TIME.fullmatch(str(spec[field])):
+            problem = f'{field}: parsing time "{spec[field]}" as "2006-01-02T15:04:05.000000Z07:00"'
+            raise bad_request(f'Lease in version "v1" cannot be handled as a Lease: {problem}')
     duration = spec.get("leaseDurationSeconds")
     if duration is not None and (not isinstance(duration, int) or duration <= 0):
         raise invalid(LEASE, name, "spec.leaseDurationSeconds", f"Invalid value: {duration}: must be greater than 0")

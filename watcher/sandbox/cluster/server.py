@@ -7,6 +7,7 @@ import select
 import socket
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -17,6 +18,9 @@ from watcher.sandbox.cluster.api import Api
 from watcher.sandbox.cluster.kinds import BY_RESOURCE, NAMESPACE, POD, Kind, Object, discovery
 
 REMEMBERED_REQUESTS = 10_000
+Parameters = dict[str, str]
+Verb = Callable[["Route", Parameters, Any], Object]
+
 HEALTH_PATHS = frozenset({"/readyz", "/livez", "/healthz"})
 
 
@@ -160,34 +164,60 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 self._answer(*self._object(route, parameters, self._json(body)))
 
-    def _object(self, route: Route, parameters: dict[str, str], body: Any) -> tuple[Object, int]:
+    def _object(self, route: Route, parameters: Parameters, body: Any) -> tuple[Object, int]:
         """The answer to a request for objects, and its HTTP status."""
-        api, kind, where = self.server.api, route.kind, (route.namespace, route.name)
+        kind = route.kind
         if kind is POD and route.subresource == "binding" and self.command == "POST":
-            api.bind(*where, body["target"]["name"])
-            return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201
+            return self._bind(route, body), 201
         if route.subresource not in ({"", "status"} if kind.status else {""}):
             raise refusal.no_such_resource()
-        status = route.subresource == "status"
-        match self.command, bool(route.name):
-            case "GET", True:
-                return api.read(kind, *where), 200
-            case "GET", False:
-                selection = listing.Selection.read(kind, route.namespace, parameters)
-                return listing.list_page(api.store, selection, parameters), 200
-            case "POST", False if route.namespace or not kind.namespaced:
-                return api.create(kind, route.namespace, body), 201
-            case "PUT", True:
-                return api.replace(kind, *where, body, status=status), 200
-            case "PATCH", True:
-                return api.patch(kind, where, self.headers.get_content_type(), body, status=status), 200
-            case "DELETE", True if not status:
-                return self._deleted(kind, api.delete(kind, *where, self._options(parameters, body))), 200
-            case "DELETE", False if kind is not NAMESPACE:
-                return self._delete_all(route, parameters, body), 200
-        raise refusal.method_not_allowed()
+        if self.command == "POST" and not route.name and (route.namespace or not kind.namespaced):
+            return self.server.api.create(kind, route.namespace, body), 201
+        verbs: dict[tuple[str, bool], Verb] = {
+            ("GET", True): self._read,
+            ("PUT", True): self._replace,
+            ("PATCH", True): self._patch,
+        }
+        verbs |= {("GET", False): self._list}
+        if not route.subresource:
+            verbs |= {("DELETE", True): self._delete, ("DELETE", False): self._delete_all}
+        verb = verbs.get((self.command, bool(route.name)))
+        if verb is None:
+            raise refusal.method_not_allowed()
+        return verb(route, parameters, body), 200
 
-    def _delete_all(self, route: Route, parameters: dict[str, str], body: Any) -> Object:
+    def _bind(self, route: Route, body: Any) -> Object:
+        self.server.api.bind(route.namespace, route.name, body["target"]["name"])
+        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+    def _read(self, route: Route, parameters: Parameters, body: Any) -> Object:
+        return self.server.api.read(route.kind, route.namespace, route.name)
+
+    def _list(self, route: Route, parameters: Parameters, body: Any) -> Object:
+        selection = listing.Selection.read(route.kind, route.namespace, parameters)
+        return listing.list_page(self.server.api.store, selection, parameters)
+
+    def _replace(self, route: Route, parameters: Parameters, body: Any) -> Object:
+        status = route.subresource == "status"
+        return self.server.api.replace(route.kind, route.namespace, route.name, body, status=status)
+
+    def _patch(self, route: Route, parameters: Parameters, body: Any) -> Object:
+        where, form = (route.namespace, route.name), self.headers.get_content_type()
+        return self.server.api.patch(route.kind, where, form, body, status=route.subresource == "status")
+
+    def _delete(self, route: Route, parameters: Parameters, body: Any) -> Object:
+        """Delete; answers with the object where it lingers, and always for pods, else with a Status."""
+        options = self._options(parameters, body)
+        item = self.server.api.delete(route.kind, route.namespace, route.name, options)
+        metadata = item["metadata"]
+        if route.kind is POD or "deletionTimestamp" in metadata:
+            return item
+        details = {**refusal.about(route.kind, metadata["name"]), "uid": metadata["uid"]}
+        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+    def _delete_all(self, route: Route, parameters: Parameters, body: Any) -> Object:
+        if route.kind is NAMESPACE:
+            raise refusal.method_not_allowed()
         store = self.server.api.store
         selection = listing.Selection.read(route.kind, route.namespace, parameters)
         with store.lock:
@@ -197,15 +227,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.server.api.delete(route.kind, *where, self._options(parameters, body))
         return page
 
-    def _deleted(self, kind: Kind, item: Object) -> Object:
-        """What a DELETE answers: the object where it lingers, and always for pods; else a Status."""
-        metadata = item["metadata"]
-        if kind is POD or "deletionTimestamp" in metadata:
-            return item
-        details = {**refusal.about(kind, metadata["name"]), "uid": metadata["uid"]}
-        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-
-    def _options(self, parameters: dict[str, str], body: Any) -> Object:
+    def _options(self, parameters: Parameters, body: Any) -> Object:
         options: Object = dict(body) if isinstance(body, dict) else {}
         if parameters.get("gracePeriodSeconds", "").isdigit():
             options["gracePeriodSeconds"] = int(parameters["gracePeriodSeconds"])
@@ -213,7 +235,7 @@ class Handler(BaseHTTPRequestHandler):
             options["propagationPolicy"] = parameters["propagationPolicy"]
         return options
 
-    def _watch(self, route: Route, parameters: dict[str, str]) -> None:
+    def _watch(self, route: Route, parameters: Parameters) -> None:
         if route.name:
             parameters = {**parameters, "fieldSelector": f"metadata.name={route.name}"}
         selection = listing.Selection.read(route.kind, route.namespace, parameters)

@@ -12,6 +12,7 @@ from watcher.systems.kubernetes.faults import (
     Malformed,
     NotConfigured,
     NotFound,
+    Silent,
     Unavailable,
 )
 from watcher.systems.kubernetes.lease import Lease
@@ -43,6 +44,7 @@ __all__ = [
     "NotConfigured",
     "NotFound",
     "Resource",
+    "Silent",
     "Stream",
     "Unavailable",
     "WatchCache",

@@ -47,9 +47,9 @@ def _service_account(configuration: Configuration) -> str:
 def _files(kubeconfig: str | None) -> str:
     """Name the kubeconfig file, or several joined as in KUBECONFIG; at least one of them is there."""
     named = kubeconfig or os.environ.get("KUBECONFIG", "")
-    paths = [os.path.expanduser(path) for path in (named or "~/.kube/config").split(os.pathsep) if path]
-    if any(os.path.isfile(path) for path in paths):
-        return os.pathsep.join(paths)
+    paths = [Path(path).expanduser() for path in (named or "~/.kube/config").split(os.pathsep) if path]
+    if any(path.is_file() for path in paths):
+        return os.pathsep.join(map(str, paths))
     if named:
         raise NotConfigured(f"the kubeconfig {named} is not there", lasting=True)
     raise NotConfigured(

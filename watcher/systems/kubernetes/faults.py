@@ -55,6 +55,10 @@ class Unavailable(KubernetesFault):
     """No usable answer: network, timeout, 429, 5xx, or something that is not the API's JSON."""
 
 
+class Silent(Unavailable):
+    """Nothing came over a watch in its read timeout: an idle cluster sends nothing, nor does a half-open connection."""
+
+
 class Malformed(Unavailable):
     """An answer came, and it is not JSON or not of the shape that the API has."""
 

@@ -10,7 +10,7 @@ from typing import Self
 
 import urllib3
 
-from watcher.systems.kubernetes.faults import Json, Malformed, Unavailable, told_by, unreachable
+from watcher.systems.kubernetes.faults import Json, Malformed, Silent, Unavailable, told_by, unreachable
 
 _LONGEST_EVENT = 16 * 1024 * 1024  # bytes; etcd keeps no object over 1.5 MiB
 _CHUNK = 65536
@@ -20,7 +20,8 @@ class Stream:
     """Iterate over it for events of type ADDED, MODIFIED, DELETED and BOOKMARK, each {"type": ..., "object": {...}}.
 
     Ends when the server ends the watch or `close` was called. Raises Gone for an ERROR event with code 410, another
-    KubernetesFault for other errors, Unavailable for a cut or silent connection, Malformed for what is no event.
+    KubernetesFault for other errors, Silent after the read timeout, Unavailable for a cut connection, Malformed for
+    what is no event.
     """
 
     def __init__(self, response: urllib3.BaseHTTPResponse, request: str, server: str) -> None:
@@ -76,6 +77,8 @@ class Stream:
             # ValueError and AttributeError: the file object was closed under the reader by another thread.
             if self._closed:
                 return b""
+            if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+                raise Silent(f"{self._request}: nothing from {self._server} in time") from None
             raise unreachable(error, self._request, self._server) from None
 
 

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from watcher.systems.kubernetes.connection import Connection
-from watcher.systems.kubernetes.faults import Json, KubernetesFault, Malformed, Unavailable
+from watcher.systems.kubernetes.faults import Json, KubernetesFault, Malformed, Silent, Unavailable
 from watcher.systems.kubernetes.stream import Stream
 
 log = logging.getLogger(__name__)
 
 _WATCH_SECONDS = (240, 360)  # how long one watch lasts: spread, so that the caches don't reconnect together
-_SILENCE = 90.0  # seconds; bookmarks come about once a minute, and a half-open connection never ends by itself
+_SILENCE = 90.0  # seconds; a busy cluster's bookmarks come once a minute, a half-open connection never ends by itself
 _LIVED = 30.0  # seconds after which a watch that ends has been a good one
 
 _Key = tuple[str, str]
@@ -130,6 +130,8 @@ class WatchCache:
                 self._watch()
                 if time.monotonic() - begun < _LIVED:
                     self._failed("the watch was ended early", resume=True)
+            except Silent:
+                pass  # a new watch from where we were tells an idle cluster from a half-open connection
             except KubernetesFault as fault:
                 self._failed(fault.said, resume=_can_resume(fault))
             except Exception as error:  # a cache that died would go on looking like a quiet cluster

@@ -1,0 +1,1 @@
+"""canary-watch's tests."""

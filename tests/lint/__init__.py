@@ -1,0 +1,1 @@
+"""The checks on the code itself that no tool brings, and their tests."""

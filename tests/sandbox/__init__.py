@@ -1,0 +1,1 @@
+"""Tests of what the demo and the other tests run on."""

@@ -1,0 +1,290 @@
+"""A stage for whole scenarios: a cluster, a node, a real Prometheus, the vendors' stand-ins, and the daemon as a process.
+
+Each test gets a namespace of its own to ship into and one for the daemon, so that tests share the slow parts.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tests.controlplane.http import JSON_PATCH, Http
+from tests.controlplane.real import RealCluster
+from tests.scenarios.gate import Gate
+from tests.scenarios.traffic import Traffic
+from watcher.sandbox.cluster.client import Client
+from watcher.sandbox.cluster.node import Node
+from watcher.sandbox.pagerduty import PagerDuty
+from watcher.sandbox.slack import Message, Slack
+
+T = TypeVar("T")
+ROUTING_KEY = "r" * 32
+API_TOKEN = "pagerduty-api-token"
+SLACK_TOKEN = "xoxb-slack-token"
+PATIENCE = 40.0  # seconds that a scenario may take to come to what is awaited
+
+POLICIES = {
+    "error-rate": """\
+      - name: error-rate
+        ratio:
+          bad: increase(http_requests_total{namespace=~"$namespace", pod=~"$pod", code=~"5.."}[5s])
+          total: increase(http_requests_total{namespace=~"$namespace", pod=~"$pod"}[5s])
+          per: pod
+        above: 1%
+        for: 3s
+        atLeast: {total: 10, bad: 1}
+        control: previous-revision
+""",
+    "latency-p99": """\
+      - name: latency-p99
+        value: >-
+          histogram_quantile(0.99, sum by (namespace, deployment, le) (rate(
+          http_request_duration_seconds_bucket{namespace=~"$namespace", deployment=~"$deployment"}[5s])))
+        above: {annotation: canary-watch.io/slo-p99, default: 500ms}
+        for: 3s
+""",
+    "smoke-tests": """\
+      - name: smoke-tests
+        smokeTest: {job: {label: canary-watch.io/smoke-test-for}}
+""",
+}
+
+
+@dataclass
+class Daemon:
+    """One daemon as a process, its output in a file."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def kill(self) -> None:
+        """SIGKILL, as an out-of-memory kill or a lost node would be."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def end(self) -> tuple[int, float]:
+        """SIGTERM; the exit code, and the seconds that it took."""
+        begun = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(10)
+        return code, time.monotonic() - begun
+
+    def said(self) -> str:
+        """All of its output so far."""
+        return self.log.read_text(errors="replace")
+
+
+class _Served:
+    """A pod that is ready at once and serves traffic until it is stopped."""
+
+    def __init__(self, traffic: Traffic, pod: dict[str, Any]) -> None:
+        meta = pod["metadata"]
+        self._traffic, self._namespace, self._name = traffic, meta["namespace"], meta["name"]
+        traffic.pod_ready(self._namespace, meta["labels"]["app"], self._name, pod["spec"]["containers"][0]["image"])
+
+    def ready(self) -> bool:
+        """It is."""
+        return True
+
+    def exit_code(self) -> int | None:
+        """It runs until it is stopped."""
+        return None
+
+    def stop(self) -> None:
+        """Its series end."""
+        self._traffic.pod_gone(self._namespace, self._name)
+
+
+@dataclass
+class Stage:
+    """Everything that one scenario plays on."""
+
+    cluster: RealCluster
+    prometheus: Gate
+    traffic: Traffic
+    folder: Path
+    policies: Sequence[str] = ("error-rate", "latency-p99", "smoke-tests")
+    watch_for: str = "60s"
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        name = uuid.uuid4().hex[:8]
+        self.namespace, self.home = f"shop-{name}", f"watch-{name}"
+        self.http = Http(self.cluster.url, self.cluster.token, self.cluster.ca_file)
+        self.gate = Gate(self.cluster.url, self.cluster.ca_file)
+        self.pagerduty = PagerDuty(API_TOKEN, users=("watch@example.com",))
+        self.slack = Slack(SLACK_TOKEN)
+        client = Client(self.cluster.url, self.cluster.token, self.cluster.ca_file)
+        addresses: Iterator[str] = itertools.repeat(self.traffic.host)
+        self.node = Node(client, lambda pod: _Served(self.traffic, pod), self.namespace, addresses)
+        self.daemons: list[Daemon] = []
+
+    def __enter__(self) -> Stage:
+        for name in (self.namespace, self.home):
+            self.http.create("/api/v1/namespaces", {"metadata": {"name": name}})
+        for part in (self.gate, self.pagerduty, self.slack):
+            part.start()
+        self.node.__enter__()
+        self._write_files()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for daemon in self.daemons:
+            if daemon.process.poll() is None:
+                daemon.kill()
+        self.node.__exit__(None, None, None)
+        for part in (self.gate, self.pagerduty, self.slack):
+            part.stop()
+        for name in (self.namespace, self.home):
+            self.http.request("DELETE", f"/api/v1/namespaces/{name}")
+
+    def _write_files(self) -> None:
+        policies = self.folder / "policies"
+        policies.mkdir()
+        for name in self.policies:
+            (policies / f"{name}.yaml").write_text(
+                f"apiVersion: canary-watch/v1\nkind: RollbackPolicy\nmetadata: {{name: {name}}}\n"
+                f"spec:\n  watchFor: {self.watch_for}\n  verifyWithin: 30s\n  checks:\n{POLICIES[name]}"
+            )
+        for name, text in (("routing-key", ROUTING_KEY), ("api-token", API_TOKEN), ("slack-token", SLACK_TOKEN)):
+            (self.folder / name).write_text(text + "\n")
+        self.gate.write_kubeconfig(self.folder / "kubeconfig", self.cluster.token, self.home)
+        config = {
+            "cluster": {"name": "test-cluster", "region": "us-east-1"},
+            "policies": "policies",
+            "interval": "1s",
+            "namespaces": [self.namespace],
+            "prometheus": {"url": self.prometheus.url, "timeout": "2s"},
+            "pagerduty": {
+                "routingKeyFile": "routing-key",
+                "apiTokenFile": "api-token",
+                "eventsUrl": self.pagerduty.url,
+                "apiUrl": self.pagerduty.url,
+                "fromEmail": "watch@example.com",
+            },
+            "slack": {"tokenFile": "slack-token", "channel": "#deploy", "apiUrl": f"{self.slack.url}/api/"},
+            "contacts": {"sre-oncall": {"slack": "S0123ABCD"}},
+            "lease": {"duration": "3s"},
+            **self.settings,
+        }
+        (self.folder / "config.yaml").write_text(json.dumps(config, indent=1))
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of canary-watch with this stage's cluster."""
+        kubeconfig = str(self.folder / "kubeconfig")
+        return [sys.executable, "-m", "watcher", *arguments, "--kubeconfig", kubeconfig]
+
+    def start(self, *arguments: str) -> Daemon:
+        """Start a daemon."""
+        log = self.folder / f"daemon-{len(self.daemons)}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                self.command("run", "--config", str(self.folder / "config.yaml"), "--verbose", *arguments),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONPATH": os.getcwd()},
+            )
+        self.daemons.append(Daemon(process, log))
+        return self.daemons[-1]
+
+    def path(self, deployment: str = "checkout") -> str:
+        """The API path of a Deployment."""
+        return f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{deployment}"
+
+    def ship(self, image: str, deployment: str = "checkout", annotations: dict[str, str] | None = None) -> int:
+        """Create the Deployment with `image`, or change its image, and wait until that is rolled out; its revision."""
+        if self.http.request("GET", self.path(deployment)).status_code == 404:
+            body = self.manifest(image, deployment, annotations or {})
+            self.http.create(f"/apis/apps/v1/namespaces/{self.namespace}/deployments", body)
+        else:
+            self.set_image(image, deployment)
+        return self.until(lambda: self.rolled_out(deployment, image), f"{deployment} rolled out to {image}")
+
+    def set_image(self, image: str, deployment: str = "checkout") -> None:
+        """Change the Deployment's image, as a delivery pipeline does."""
+        change = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": image}]
+        self.http.change(self.path(deployment), change, JSON_PATCH)
+
+    def manifest(self, image: str, deployment: str, annotations: dict[str, str]) -> dict[str, Any]:
+        """A Deployment of two pods with a readiness probe."""
+        probe = {"httpGet": {"path": "/readyz", "port": self.traffic.pods_port}}
+        container = {
+            "name": "shop",
+            "image": image,
+            "ports": [{"containerPort": self.traffic.pods_port}],
+            "readinessProbe": probe,
+            "env": [{"name": "GREETING", "value": "hello"}],
+        }
+        return {
+            "metadata": {"name": deployment, "annotations": annotations, "labels": {"app": deployment}},
+            "spec": {
+                "replicas": 2,
+                "selector": {"matchLabels": {"app": deployment}},
+                "template": {"metadata": {"labels": {"app": deployment}}, "spec": {"containers": [container]}},
+            },
+        }
+
+    def deployment(self, name: str = "checkout") -> dict[str, Any]:
+        """The Deployment as it is."""
+        return self.http.get(self.path(name))
+
+    def image(self, name: str = "checkout") -> str:
+        """The image that the Deployment asks for."""
+        return str(self.deployment(name)["spec"]["template"]["spec"]["containers"][0]["image"])
+
+    def rolled_out(self, name: str, image: str) -> int:
+        """The revision, once the Deployment has come to `image` with all of its pods; else 0."""
+        found = self.deployment(name)
+        status = found.get("status", {})
+        current = found["spec"]["template"]["spec"]["containers"][0]["image"] == image
+        seen = status.get("observedGeneration", 0) >= found["metadata"]["generation"]
+        full = status.get("availableReplicas") == status.get("updatedReplicas") == status.get("replicas") == 2
+        return int(found["metadata"]["annotations"]["deployment.kubernetes.io/revision"]) if current and seen and full else 0
+
+    def cases(self) -> list[dict[str, Any]]:
+        """Every case in the daemon's namespace, as its ConfigMap holds it, the oldest first."""
+        path = f"/api/v1/namespaces/{self.home}/configmaps?labelSelector=canary-watch.io/case"
+        cases = [json.loads(item["data"]["case"]) for item in self.http.get(path)["items"]]
+        return sorted(cases, key=lambda case: float(case["opened"]))
+
+    def closed(self, outcome: str, count: int = 1) -> list[dict[str, Any]]:
+        """Wait for `count` cases, all closed, the newest with this outcome."""
+
+        def look() -> list[dict[str, Any]]:
+            cases = self.cases()
+            done = len(cases) == count and all(case["closed"] for case in cases)
+            return cases if done and cases[-1]["outcome"] == outcome else []
+
+        return self.until(look, f"{count} closed cases, the last one {outcome}")
+
+    def posted(self) -> tuple[Message, ...]:
+        """The messages in #deploy."""
+        return self.slack.messages
+
+    def until(self, look: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
+        """Wait until `look` gives something true, and give it; fail with the daemons' logs when it doesn't in time."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            found = look()
+            if found:
+                return found
+            time.sleep(0.1)
+        logs = "\n".join(f"--- {d.log.name}\n{d.said()[-6000:]}" for d in self.daemons)
+        raise AssertionError(f"not within {patience:g} s: {what}\ncases: {json.dumps(self.cases(), indent=1)}\n{logs}")
+
+    def stays(self, holds: Callable[[], bool], seconds: float, what: str) -> None:
+        """Look for `seconds` whether something stays true: for what must not happen."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert holds(), f"{what}\n{self.daemons[-1].said()[-4000:] if self.daemons else ''}"
+            time.sleep(0.2)

@@ -1,0 +1,292 @@
+"""The config file as frozen Settings. Secrets stay in their files: only the paths are here.
+
+`daemon` makes each system's own settings of it; the policies that it names are loaded by `policy.loading`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    Strict,
+    StringConstraints,
+    TypeAdapter,
+    ValidationInfo,
+    WithJsonSchema,
+    with_config,
+)
+from pydantic.alias_generators import to_camel
+
+from watcher import quantities
+from watcher.documents import Document, KeyPath, Mistake, read
+from watcher.policy.model import Policy
+from watcher.validation import split_url, validated
+
+SHORTEST_INTERVAL = 1.0  # seconds, as is every time here
+SHORTEST_LEASE = 3.0
+
+_KEYS = ConfigDict(extra="forbid", alias_generator=to_camel)
+_ID = r"[A-Z0-9]{4,}"
+
+
+def _url(written: str) -> str:
+    """Check a URL without ever repeating it: it may hold a password."""
+    parts = split_url(written)
+    if parts is None:
+        raise ValueError("is not a URL; write http:// or https:// and a host")
+    if "@" in parts.netloc:
+        raise ValueError("holds credentials; take them out, secrets are read from files")
+    if parts.query or parts.fragment:
+        raise ValueError("must end with its path, without ? and #")
+    return written
+
+
+def _file(written: object, info: ValidationInfo) -> Path:
+    if not isinstance(written, str) or not written or "\0" in written:
+        raise ValueError("is not a path; write the name of a file, relative to the config file's folder")
+    folder = (info.context or {}).get("folder", Path())
+    return Path(folder) / written
+
+
+def _optional_file(written: object, info: ValidationInfo) -> Path | None:
+    return None if written is None else _file(written, info)
+
+
+def _interval(written: object) -> float:
+    return _at_least(written, SHORTEST_INTERVAL)
+
+
+def _lease_duration(written: object) -> float:
+    return _at_least(written, SHORTEST_LEASE)
+
+
+def _at_least(written: object, shortest: float) -> float:
+    value = quantities.seconds(written)
+    if value < shortest:
+        raise ValueError(f"{written} is too short; write at least {quantities.as_duration(shortest)}")
+    return value
+
+
+def _channel(written: object) -> str:
+    if written is None:
+        raise ValueError('is empty: in YAML # begins a comment; write the channel in quotes, like "#deploy"')
+    if not isinstance(written, str) or not re.fullmatch(rf"#[^\s#A-Z]+|[CG]{_ID}", written):
+        raise ValueError('is not a Slack channel; write its name like "#deploy", or its id, like C0123ABCD')
+    return written
+
+
+def _slack_id(written: str) -> str:
+    if not re.fullmatch(rf"[UWS]{_ID}", written):
+        raise ValueError(
+            f'"{written[:40]}" is not an id; Slack tags by id, not by name: a person (U0123ABCD or W0123ABCD), '
+            "or a user group (S0123ABCD); Slack shows it in the profile's menu, Copy member ID"
+        )
+    return written
+
+
+def _address(written: object) -> str:
+    found = re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+):([0-9]{1,5})", written) if isinstance(written, str) else None
+    if not found or not 0 <= int(found[1]) <= 65535:
+        raise ValueError("is not an address; write host and port, like 0.0.0.0:8080")
+    return str(written)
+
+
+def _mail(written: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", written):
+        raise ValueError("is not an e-mail address; write that of a PagerDuty user")
+    return written
+
+
+def _namespace(written: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", written):
+        raise ValueError(f'"{written}" is not a namespace; for all of them, leave namespaces empty: []')
+    return written
+
+
+_TIME = WithJsonSchema({"type": "string", "examples": ["15s"]})
+Text = Annotated[str, Strict(), StringConstraints(min_length=1)]
+Url = Annotated[str, Strict(), AfterValidator(_url)]
+File = Annotated[Path, PlainValidator(_file), WithJsonSchema({"type": "string"})]
+OptionalFile = Annotated[Path | None, PlainValidator(_optional_file), WithJsonSchema({"type": "string"})]
+
+
+@with_config(_KEYS)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """The cluster's name and region, as messages say them."""
+
+    name: Annotated[Text, Field(examples=["shopwave-prod-us-east-1"])]
+    region: Annotated[Text, Field(examples=["us-east-1"])]
+
+
+@with_config(_KEYS)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prometheus:
+    """Where Prometheus is; `timeout` in seconds, for a whole answer."""
+
+    url: Annotated[Url, Field(examples=["http://prometheus.monitoring:9090"])]
+    timeout: Annotated[float, PlainValidator(quantities.longer_than_zero), _TIME] = 5.0
+    bearer_token_file: OptionalFile = None
+    ca_file: OptionalFile = None
+
+
+@with_config(_KEYS)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PagerDuty:
+    """Events v2 by routing key. An API token links incidents and notes on them; account tokens need `from_email`."""
+
+    routing_key_file: Annotated[File, Field(examples=["/etc/canary-watch/secrets/pagerduty-routing-key"])]
+    api_token_file: OptionalFile = None
+    events_url: Url = "https://events.pagerduty.com"
+    api_url: Url = "https://api.pagerduty.com"
+    service_id: Text | None = None
+    from_email: Annotated[str, Strict(), AfterValidator(_mail)] | None = None
+
+
+@with_config(_KEYS)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slack:
+    """The bot's token and the channel (`#name` or id) that it posts in."""
+
+    token_file: Annotated[File, Field(examples=["/etc/canary-watch/secrets/slack-token"])]
+    channel: Annotated[str, PlainValidator(_channel), WithJsonSchema({"type": "string", "examples": ['"#deploy"']})]
+    api_url: Url = "https://slack.com/api/"
+
+
+@with_config(_KEYS)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jira:
+    """Where deployment tickets are. `url` null switches it off, as leaving the section out does."""
+
+    url: Url | None = None
+    email_file: OptionalFile = None
+    token_file: Annotated[File, Field(examples=["/etc/canary-watch/secrets/jira-token"])]
+    project: Annotated[Text, Field(examples=["OPS"])]
+
+
+@with_config(_KEYS)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """How to tag a role: the Slack id of a person (U, W) or of a user group (S)."""
+
+    slack: Annotated[str, Strict(), AfterValidator(_slack_id), Field(examples=["S0123ABCD"])]
+
+
+@with_config(_KEYS)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serve:
+    """Where /healthz, /readyz and /metrics are served: `host:port`."""
+
+    address: Annotated[str, PlainValidator(_address), WithJsonSchema({"type": "string"})] = "0.0.0.0:8080"
+
+    @property
+    def host(self) -> str:
+        """The address without its port, and without an IPv6 address's brackets."""
+        return self.address.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The address's port."""
+        return int(self.address.rpartition(":")[2])
+
+
+@with_config(_KEYS)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Leader election: how long a leader is one without renewing, in seconds."""
+
+    duration: Annotated[float, PlainValidator(_lease_duration), _TIME] = 15.0
+
+
+@with_config(_KEYS)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The config file's keys, one field each. A vendor's section left out is None: switched off."""
+
+    cluster: Annotated[Cluster, Field(examples=["{name: shopwave-prod-us-east-1, region: us-east-1}"])]
+    policies: Annotated[File, Field(examples=["/etc/canary-watch/policies"])]
+    prometheus: Annotated[Prometheus, Field(examples=['{url: "http://prometheus.monitoring:9090"}'])]
+    interval: Annotated[float, PlainValidator(_interval), _TIME] = 15.0
+    namespaces: tuple[Annotated[str, Strict(), AfterValidator(_namespace)], ...] = ()
+    pagerduty: PagerDuty | None = None
+    slack: Slack | None = None
+    jira: Jira | None = None
+    contacts: Mapping[Text, Contact] = field(default_factory=dict)
+    serve: Serve = Serve()
+    lease: Lease = Lease()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(Keys):
+    """The config file, and its own path for messages. `namespaces` empty: all; `interval` in seconds."""
+
+    source: Path = Path()
+
+
+_SHAPE = TypeAdapter(Keys)
+
+
+def load(path: Path) -> tuple[Settings | None, tuple[Mistake, ...]]:
+    """Load the config file: Settings, or every mistake in it. Paths in it are relative to its folder."""
+    document, found = read(path)
+    if document is None:
+        return None, found
+    fitted = validated(document, _SHAPE, {"folder": path.parent})
+    keys, found = fitted[0], tuple(sorted({*found, *fitted[1]}))
+    if keys is None or found:
+        return None, found
+    return Settings(**{key.name: getattr(keys, key.name) for key in fields(keys)}, source=path), ()
+
+
+def missing_files(settings: Settings) -> tuple[Mistake, ...]:
+    """Name the keys whose file can't be read now; not the path, for somebody may have put the secret itself there."""
+    document, _ = read(settings.source)
+    return tuple(sorted(_missing(settings, document))) if document else ()
+
+
+def _missing(settings: Settings, document: Document) -> Iterator[Mistake]:
+    for section in ("prometheus", "pagerduty", "slack", "jira"):
+        values: Any = getattr(settings, section)
+        for key in fields(values) if values else ():
+            file = getattr(values, key.name)
+            if isinstance(file, Path) and not (file.is_file() and os.access(file, os.R_OK)):
+                name = to_camel(key.name)
+                yield document.mistake((section, name), f"{name}: names no file that can be read from here")
+
+
+def check_against(settings: Settings, policies: Sequence[Policy]) -> tuple[Mistake, ...]:
+    """Say what in the policies doesn't go with the config: times below the interval, namespaces that aren't watched.
+
+    A policy's file is read again for the places, and only when there is a mistake to place.
+    """
+    found: list[Mistake] = []
+    for policy in policies:
+        wrong = list(_against(settings, policy))
+        document = read(Path(policy.source))[0] if wrong else None
+        for path, said in wrong:
+            found.append(document.mistake(path, said) if document else Mistake(policy.source, 1, 1, said))
+    return tuple(sorted(found))
+
+
+def _against(settings: Settings, policy: Policy) -> Iterator[tuple[KeyPath, str]]:
+    shortest = settings.interval
+    asked = f"is shorter than the config's interval; write at least {quantities.as_duration(shortest)}"
+    for index, check in enumerate(policy.checks):
+        if 0 < check.hold_for < shortest:
+            yield ("spec", "checks", index, "for"), f"for: {quantities.as_duration(check.hold_for)} {asked}"
+    for key, value in (("watchFor", policy.watch_for), ("verifyWithin", policy.verify_within)):
+        if value < shortest:
+            yield ("spec", key), f"{key}: {quantities.as_duration(value)} {asked}"
+    for index, name in enumerate(policy.namespaces if settings.namespaces else ()):
+        if name != "*" and name not in settings.namespaces:
+            said = f"namespaces[{index}]: the config's namespaces leave {name} out, so that it is never watched"
+            yield ("spec", "match", "namespaces", index), said
