@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 
 import pytest
 
@@ -16,3 +17,12 @@ def require(component: str, present: bool) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"missing: {component}", pytrace=False)
     pytest.skip(f"missing: {component}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let all tests that miss the same component be skipped here, so that the summary names it in one line."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple) and report.longrepr[2].startswith("Skipped: missing: "):
+        report.longrepr = (__file__, require.__code__.co_firstlineno, report.longrepr[2])
+    return report

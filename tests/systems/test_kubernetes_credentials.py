@@ -75,7 +75,8 @@ def test_configured_by_flag_by_variable_and_at_home(outside: pytest.MonkeyPatch,
         ('{"current-context": "x"}', None, "x"),
         (
             (
-                f'{{"current-context": "c", "users": [{{"name": "u", "token": "{TOKEN}"}}], "clusters": [{{"name": "k"}}],'
+                f'{{"current-context": "c", "users": [{{"name": "u", "token": "{TOKEN}"}}],'
+                '"clusters": [{"name": "k"}],'
                 '"contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}]}'
             ),
             None,

@@ -38,7 +38,7 @@ class ShopSettings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> ShopSettings:
-        """Read ERROR_RATE, LATENCY and READY as a pod template carries them; raises ValueError that names the wrong one."""
+        """Read ERROR_RATE, LATENCY and READY as a pod template carries them; a ValueError names the wrong one."""
         return cls(_number(env, "ERROR_RATE", most=1.0), _number(env, "LATENCY", most=60.0), _flag(env, "READY"))
 
 

@@ -94,7 +94,7 @@ class Prometheus:
             series = self._ask(session, query, grid)
         except Fault as fault:
             return Answer(query, grid, error=session.safe(fault.said))
-        except Exception as exc:  # the promise to the pass: a library's surprise is an answer that isn't there
+        except Exception as exc:  # noqa: BLE001 - the promise to the pass: a surprise of a library is an error, too
             return Answer(query, grid, error=f"could not be asked: {type(exc).__name__}")
         return Answer(query, grid, tuple(series), warnings=tuple(map(session.safe, session.warnings)))
 

@@ -71,6 +71,8 @@ class Client:
         connection = self._connect()
         try:
             connection.request("GET", path, headers=self._headers)
+            if self._closed:  # while the connection was made, so that it wasn't cut
+                return
             with connection.getresponse() as answer:
                 if answer.status != http.client.OK:
                     raise Refused(answer.status, answer.read().decode(errors="replace"))
