@@ -11,20 +11,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from watcher.judgement.model import Rollout, SmokeResult
-from watcher.policy.model import Check, SmokeJob, SmokeProbe
+from watcher.policy.model import Check, SmokeProbe
 from watcher.runbook.lanes import Lanes
 from watcher.runbook.ports import Probe
 from watcher.runbook.recheck import probe_url
 from watcher.systems.fault import Fault
 
+# The rollout's key, the policy's and the check's name: two policies may call a check the same.
+Place = tuple[tuple[str, int], str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the probes so far came to: failures in a row, and what the last one said."""
+    """What the probes so far came to: failures in a row, the last answer, and why there was none since (`silent`)."""
 
     failures: int = 0
     said: str = ""
-    answered: bool = False
+    silent: str = ""
 
 
 class SmokeTests:
@@ -33,14 +36,13 @@ class SmokeTests:
     def __init__(self, probe: Probe, lanes: Lanes) -> None:
         self._probe = probe
         self._lanes = lanes
-        self._runs: dict[tuple[tuple[str, int], str], Run] = {}
+        self._runs: dict[Place, Run] = {}
         self._lock = threading.Lock()
 
-    def result(self, rollout: Rollout, check: Check, jobs: Iterable[dict[str, Any]]) -> SmokeResult:
+    def result(self, policy: str, rollout: Rollout, check: Check, jobs: Iterable[dict[str, Any]]) -> SmokeResult:
         """Say what the check's smoke test says of the rollout now, and set the next probe off."""
         if isinstance(check.kind, SmokeProbe):
-            return self._probed(rollout, check, check.kind)
-        assert isinstance(check.kind, SmokeJob)
+            return self._probed((rollout.key, policy, check.name), rollout, check.kind)
         return job_result(check, rollout, list(jobs))
 
     def forget_all_but(self, keys: frozenset[tuple[str, int]]) -> None:
@@ -48,34 +50,34 @@ class SmokeTests:
         with self._lock:
             self._runs = {place: run for place, run in self._runs.items() if place[0] in keys}
 
-    def _probed(self, rollout: Rollout, check: Check, kind: SmokeProbe) -> SmokeResult:
-        place = (rollout.key, check.name)
+    def _probed(self, place: Place, rollout: Rollout, kind: SmokeProbe) -> SmokeResult:
+        name = place[2]
         url = probe_url(kind, rollout.namespace, rollout.deployment)
         with self._lock:
             run = self._runs.get(place, Run())
         self._lanes.submit("probe", place, lambda: self._ask(place, url, kind))
         if run.failures >= kind.failures:
-            return SmokeResult("failed", f"{check.name}: {run.said}, {run.failures} times running")
+            return SmokeResult("failed", f"{name}: {run.said}, {run.failures} times running")
+        if run.silent:
+            return SmokeResult("unanswered", f"{name}: {run.silent}")
         if not run.said:
-            return SmokeResult("waiting", f"{check.name}: {url} not asked yet")
-        if not run.answered:
-            return SmokeResult("unanswered", f"{check.name}: {run.said}")
+            return SmokeResult("waiting", f"{name}: {url} not asked yet")
         passed = run.failures == 0
         said = run.said if passed else f"{run.said}, {run.failures} of {kind.failures} times running"
-        return SmokeResult("passed" if passed else "waiting", f"{check.name}: {said}")
+        return SmokeResult("passed" if passed else "waiting", f"{name}: {said}")
 
-    def _ask(self, place: tuple[tuple[str, int], str], url: str, kind: SmokeProbe) -> None:
+    def _ask(self, place: Place, url: str, kind: SmokeProbe) -> None:
         try:
             status = self._probe(url, kind.timeout)
         except Fault as fault:
             with self._lock:
                 run = self._runs.get(place, Run())
-                self._runs[place] = Run(run.failures, f"{url}: {fault.said}", answered=False)
+                self._runs[place] = Run(run.failures, run.said, f"{url}: {fault.said}")
             return
         with self._lock:
             run = self._runs.get(place, Run())
             failures = 0 if status == kind.status else run.failures + 1
-            self._runs[place] = Run(failures, f"{url} answers {status}", answered=True)
+            self._runs[place] = Run(failures, f"{url} answers {status}")
 
 
 def job_result(check: Check, rollout: Rollout, jobs: list[dict[str, Any]]) -> SmokeResult:

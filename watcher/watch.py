@@ -1,4 +1,4 @@
-"""ONE pass: see the rollouts, ask Prometheus, judge, decide, open cases, advance them. Reads like DESIGN's six lines."""
+"""ONE pass: see the rollouts, ask Prometheus, judge, decide, open cases, advance them. Reads as DESIGN's six lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from watcher.judgement.judge import Before, Question, before_of, judge
 from watcher.judgement.model import Answer, Decision, Rollout, Verdict
 from watcher.judgement.queries import Question as RangeQuestion
 from watcher.judgement.queries import questions, texts_of
-from watcher.judgement.readings import NoReading, Reading, Subjects, read_ratios, read_values
+from watcher.judgement.readings import Reading, Subjects, read_ratios, read_values
 from watcher.policy.model import Check, Policy, Ratio, SmokeJob, Value
 from watcher.runbook.desk import Desk
 from watcher.runbook.marks import Marks
@@ -87,9 +87,10 @@ class Watch:
     def look(self, now: float, acted_on: Mapping[Key, str]) -> Pass:
         """See, ask, judge and decide, and change nothing. `acted_on` is the case of each revision that has one."""
         begun = time.monotonic()
-        watched = self._view.under_watch(self._policies(), now)
-        answers = self._ask(watched, now)
-        judged = self._judge(watched, answers, now)
+        policies = self._policies()
+        watched = self._view.under_watch(policies, now)
+        answers = self._ask(policies, watched, now)
+        judged = self._judge(policies, watched, answers, now)
         pauses = {w.rollout.key: pause for w in watched if (pause := self._view.pause_for(w.rollout, now))}
         decisions = decide(judged, Circumstances(pauses, acted_on))
         proven = tuple(
@@ -117,23 +118,25 @@ class Watch:
             if watched.unrecorded:
                 self._marks.record_start(watched.rollout)
 
-    def _ask(self, watched: Sequence[Watched], now: float) -> dict[str, Answer]:
+    def _ask(self, policies: Sequence[Policy], watched: Sequence[Watched], now: float) -> dict[str, Answer]:
         """Ask one range query for each PromQL text, side by side; none when nothing is under watch."""
         asking = [(w.rollout, [p for p in w.policies if w.asks(p, now)]) for w in watched]
-        known = {key: self._texts_known(key, checks) for key, checks in self._before.items()}
+        every = {(p.name, c.name): texts_of(c) for p in policies for c in p.checks}
+        known = {
+            key: frozenset(text for place in checks for text in every.get(place, ()))
+            for key, checks in self._before.items()
+        }
         return ask_together(self._prometheus, questions(asking, known, now, self._interval))
 
-    def _texts_known(self, key: Key, known: Mapping[CheckKey, Before]) -> frozenset[str]:
-        every = {(p.name, c.name): c for p in self._policies() for c in p.checks}
-        return frozenset(text for place in known if place in every for text in texts_of(every[place]))
-
-    def _judge(self, watched: Sequence[Watched], answers: Mapping[str, Answer], now: float) -> tuple[Judged, ...]:
+    def _judge(
+        self, policies: Sequence[Policy], watched: Sequence[Watched], answers: Mapping[str, Answer], now: float
+    ) -> tuple[Judged, ...]:
         """Read each check's answers once for all of its rollouts, and judge each rollout by its own readings."""
         verdicts: dict[Key, list[Verdict]] = {w.rollout.key: [] for w in watched}
-        for policy in self._policies():
+        for policy in policies:
             mine = [w.rollout for w in watched if w.asks(policy, now)]
             for check in policy.checks if mine else ():
-                readings = self._read(check, mine, answers)
+                readings = self._read(policy, check, mine, answers)
                 for rollout in mine:
                     verdicts[rollout.key].append(self._judge_one(Question(rollout, policy, check), readings))
         return tuple(Judged(w.rollout, w.policies, tuple(verdicts[w.rollout.key]), w.ended) for w in watched)
@@ -148,14 +151,17 @@ class Watch:
                 known[place] = before
         return judge(question, reading, known.get(place))
 
-    def _read(self, check: Check, rollouts: Sequence[Rollout], answers: Mapping[str, Answer]) -> Mapping[Key, Reading]:
+    def _read(
+        self, policy: Policy, check: Check, rollouts: Sequence[Rollout], answers: Mapping[str, Answer]
+    ) -> Mapping[Key, Reading]:
         texts = texts_of(check)
         if isinstance(check.kind, Ratio):
             return read_ratios(check.kind, Subjects(rollouts), answers[texts[0]], answers[texts[1]])
         if isinstance(check.kind, Value):
             return read_values(check.kind, Subjects(rollouts), answers[texts[0]])
         label = check.kind.label if isinstance(check.kind, SmokeJob) else ""
-        return {r.key: self._smoke.result(r, check, self._view.jobs_for(r, label) if label else ()) for r in rollouts}
+        jobs = {r.key: self._view.jobs_for(r, label) if label else [] for r in rollouts}
+        return {r.key: self._smoke.result(policy.name, r, check, jobs[r.key]) for r in rollouts}
 
     def _forget(self, watched: Sequence[Watched]) -> None:
         keys = frozenset(w.rollout.key for w in watched)

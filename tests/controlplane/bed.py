@@ -1,4 +1,4 @@
-"""A namespace of one cluster, with a node that runs its pods and a client that looks at it: what a cluster test needs."""
+"""What a cluster test needs: a namespace of one cluster, a node that runs its pods, a client that looks at it."""
 
 from __future__ import annotations
 

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
+from kubernetes.client import Configuration
+from kubernetes.config.incluster_config import InClusterConfigLoader
 
 from tests.controlplane.http import until
 from tests.controlplane.real import RealCluster
@@ -109,6 +112,27 @@ def test_stop_ends_the_stream_at_once(connection: Connection) -> None:
     assert cache.last_error == ""
 
 
+def test_cut_watches(embedded_cluster: EmbeddedCluster, tmp_path: Path) -> None:
+    """When the API server restarts, the cache goes on from what it has seen, without another list."""
+    connection = Connection.open(str(embedded_cluster.write_kubeconfig(tmp_path / "kubeconfig")))
+    path = k8s.config_maps("default")
+    cache = WatchCache(connection, Resource(path, "configmaps", label_selector="part=odd"), trim, threading.Event())
+    cache.start()
+    assert cache.wait_synced(5.0)
+    connection.create(path, config_map("cut-1"))
+    until(lambda: "cut-1" in names(cache))
+    before = len(embedded_cluster.requests)
+    embedded_cluster.drop_watches()
+    connection.create(path, config_map("cut-3"))
+    until(lambda: "cut-3" in names(cache))
+    after = [request for request in embedded_cluster.requests[before:] if "labelSelector" in request.path]
+    assert len(after) == 1
+    assert "watch=true" in after[0].path
+    cache.stop()
+    for name in ("cut-1", "cut-3"):
+        connection.delete(f"{path}/{name}")
+
+
 def test_a_listing_whose_history_is_lost(cluster: Cluster, connection: Connection) -> None:
     """A compaction between two pages answers 410; the listing starts over and is complete."""
     path = k8s.config_maps(connection.namespace)
@@ -165,3 +189,27 @@ def test_what_rbac_forbids_is_named(real_cluster: RealCluster, tmp_path: Path) -
     wrong = Connection.open(str(real_cluster.write_kubeconfig(tmp_path / "wrong", "no-such-token")))
     with pytest.raises(k8s.Forbidden):
         wrong.get(k8s.deployments())
+
+
+def in_cluster(cluster: RealCluster, token: Path, ca_file: Path) -> Connection:
+    """Connect as the client does in a pod, with the files somewhere else."""
+    port = cluster.url.rpartition(":")[2]
+    environment = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": port}
+    configuration = Configuration()
+    InClusterConfigLoader(str(token), str(ca_file), environ=environment).load_and_set(configuration)  # type: ignore[no-untyped-call]
+    return Connection(configuration, "default")
+
+
+def test_a_service_accounts_token_may_end_in_a_newline(real_cluster: RealCluster, tmp_path: Path) -> None:
+    """The mounted token works with the newline that an editor left at its end."""
+    token = tmp_path / "token"
+    token.write_text(real_cluster.token + "\n")
+    assert in_cluster(real_cluster, token, real_cluster.ca_file).get("/version")["gitVersion"]
+
+
+def test_a_server_that_is_not_the_right_one(real_cluster: RealCluster, tmp_path: Path) -> None:
+    """A certificate that our CA did not sign is refused, and that is what is said."""
+    token = tmp_path / "token"
+    token.write_text(real_cluster.token)
+    with pytest.raises(k8s.Unavailable, match=r"TLS with .* certificate verify failed"):
+        in_cluster(real_cluster, token, Path(certifi.where())).get("/version")

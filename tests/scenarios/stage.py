@@ -249,7 +249,11 @@ class Stage:
         current = found["spec"]["template"]["spec"]["containers"][0]["image"] == image
         seen = status.get("observedGeneration", 0) >= found["metadata"]["generation"]
         full = status.get("availableReplicas") == status.get("updatedReplicas") == status.get("replicas") == 2
-        return int(found["metadata"]["annotations"]["deployment.kubernetes.io/revision"]) if current and seen and full else 0
+        return (
+            int(found["metadata"]["annotations"]["deployment.kubernetes.io/revision"])
+            if current and seen and full
+            else 0
+        )
 
     def cases(self) -> list[dict[str, Any]]:
         """Every case in the daemon's namespace, as its ConfigMap holds it, the oldest first."""

@@ -208,7 +208,6 @@ def test_backoff_grows_and_a_long_watch_resets_it() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        (500, {"kind": "Status", "code": 500, "message": "etcd is away"}),
         (403, {"kind": "Status", "code": 403, "message": "cannot list"}),
         (200, {"unexpected": True}),
         (200, {"metadata": {}, "items": []}),

@@ -96,9 +96,11 @@ def _no_breach(judged: Judged) -> Decision:
 def came_through(judged: Judged, decision: Decision) -> bool:
     """Say whether the rollout has come through its whole watch healthy, and so is proven.
 
-    At the watch's end at least one check must be Healthy, and none Unknown that could have been asked.
+    At the watch's end at least one check must be Healthy, and none Unknown that could have been asked. While pods of
+    an earlier revision are left, it may be them that are healthy: new ones that never get ready don't serve.
     """
-    return judged.ended and decision.action == "KeepWatching" and decision.reason == "healthy"
+    alone = not any(earlier.replicas for earlier in judged.rollout.earlier)
+    return alone and judged.ended and decision.action == "KeepWatching" and decision.reason == "healthy"
 
 
 def say_counts(decisions: Sequence[Decision]) -> str:

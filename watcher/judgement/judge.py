@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from watcher.judgement.model import Evidence, Outcome, Rollout, SmokeResult, Verdict
-from watcher.judgement.readings import Counts, NoReading, RatioReading, Reading, ValueReading
+from watcher.judgement.model import Evidence, Grid, Outcome, Rollout, SmokeResult, Verdict
+from watcher.judgement.queries import points_for
+from watcher.judgement.readings import NoReading, RatioReading, Reading, ValueReading
 from watcher.judgement.rollouts import write_time
 from watcher.judgement.thresholds import show, threshold_for
 from watcher.policy.model import Check, Policy, Ratio
@@ -29,6 +31,7 @@ REASONS: Mapping[str, Outcome] = {
     "no-smoke-test": "Unknown",
     "smoke-test-unanswered": "Unknown",
     "no-data": "Unknown",
+    "new-pods-silent": "Unknown",
     "stale-data": "Unknown",
     "not-a-number": "Unknown",
     "no-requests": "Unknown",
@@ -51,8 +54,7 @@ class Question:
     check: Check
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(NamedTuple):
     """One reading at one instant. `flaw` names why it can't be judged; `over` says that it is above the threshold."""
 
     at: float
@@ -65,64 +67,78 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What is known of the time before the rollout: every reading over (`breached`), and its counts for the control."""
+    """What is known of the time before the rollout: whether it was in breach, and its counts for the control.
+
+    `most` is the largest total of one reading: readings overlap, so that their sum tells of no number of requests.
+    """
 
     breached: bool
-    covered: bool
     bad: float = 0.0
     total: float = 0.0
+    most: float = 0.0
 
 
-def _points(question: Question, reading: RatioReading | ValueReading, limit: float, *, before: bool) -> list[Point]:
-    """Turn the reading into points on one side of the rollout's start, oldest first."""
-    started = question.rollout.started
-    wanted = [(i, t) for i, t in enumerate(reading.grid.times()) if (t <= started) == before]
+def _first_after(grid: Grid, moment: float) -> int:
+    """Give the index of the first instant after `moment`; the grid's count where there is none."""
+    place = (moment - grid.start) / grid.step + 1e-6
+    return 0 if place < 0 else grid.count if place >= grid.count else math.floor(place) + 1
+
+
+def _point(question: Question, reading: RatioReading | ValueReading, limit: float, index: int) -> Point:
+    """Turn one instant of the reading into a point: the old pods' up to the rollout's start, the new ones' after."""
+    grid = reading.grid
+    at = grid.start + index * grid.step
     if isinstance(reading, ValueReading):
-        return [_value_point(t, reading.values[i], limit) for i, t in wanted]
-    counts = reading.old if before else reading.new
-    return [_ratio_point(question.check, counts, i, t, limit) for i, t in wanted]
+        value = reading.values[index]
+        if not math.isfinite(value):
+            return Point(at, math.nan, False, "no-data" if math.isnan(value) else "not-a-number")
+        return Point(at, value, value > limit)
+    counts = reading.new if at > question.rollout.started else reading.old
+    return _ratio_point(question.check, at, (counts.bad[index], counts.total[index]), limit)
 
 
-def _value_point(at: float, value: float, limit: float) -> Point:
-    return Point(at, value, value > limit, "no-data" if math.isnan(value) else "")
-
-
-def _ratio_point(check: Check, counts: Counts, index: int, at: float, limit: float) -> Point:
-    assert isinstance(check.kind, Ratio)
-    bad, total = counts.bad[index], counts.total[index]
+def _ratio_point(check: Check, at: float, counts: tuple[float, float], limit: float) -> Point:
+    bad, total = counts
+    least_total, least_bad = _least(check)
     if math.isnan(total):
         return Point(at, math.nan, False, "no-data")
-    if math.isnan(bad) or math.isinf(bad) or math.isinf(total):
-        return Point(at, math.nan, False, "not-a-number", bad, total)
+    if not (math.isfinite(bad) and math.isfinite(total)):
+        return Point(at, math.nan, False, "not-a-number")
     if total <= 0:
         return Point(at, math.nan, False, "no-requests", bad, total)
     ratio = bad / total
-    if total < check.kind.least_total:
+    if not math.isfinite(ratio):
+        return Point(at, math.nan, False, "not-a-number")
+    if total < least_total:
         return Point(at, ratio, False, "too-few-requests", bad, total)
-    return Point(at, ratio, ratio > limit and bad >= check.kind.least_bad, "", bad, total)
+    return Point(at, ratio, ratio > limit and bad >= least_bad, "", bad, total)
+
+
+def _least(check: Check) -> tuple[float, float]:
+    """Give the fewest requests, and the fewest bad ones, that a ratio is judged by."""
+    return (check.kind.least_total, check.kind.least_bad) if isinstance(check.kind, Ratio) else (0.0, 0.0)
 
 
 def before_of(question: Question, reading: Reading) -> Before | None:
     """Read the time before the rollout out of a reading whose grid reaches that far; None where it does not.
 
-    The past doesn't change: the caller keeps what it got, and needn't ask for that time again.
+    It is the last `for` before the start. What can't be judged there doesn't clear it: it was in breach if every
+    reading that can be judged is over. The past doesn't change: the caller keeps what it got, and needn't ask again.
     """
     if not isinstance(reading, RatioReading | ValueReading):
         return None
-    started, hold = question.rollout.started, question.check.hold_for
-    if reading.grid.start > started - hold:
-        return None
+    grid, started = reading.grid, question.rollout.started
+    begin = started - max(question.check.hold_for, grid.step)
     limit, _ = threshold_for(question.check, question.rollout)
-    if limit is None:
+    if limit is None or grid.start > begin:
         return None
-    past = [p for p in _points(question, reading, limit, before=True) if p.at >= started - hold - reading.grid.step]
-    sound = [p for p in past if not p.flaw]
-    covered = bool(past) and len(sound) == len(past)
+    span = range(_first_after(grid, begin - 0.001), _first_after(grid, started))
+    past = [point for i in span if not (point := _point(question, reading, limit, i)).flaw]
     return Before(
-        breached=covered and all(p.over for p in past),
-        covered=covered,
-        bad=sum(p.bad for p in sound),
-        total=sum(p.total for p in sound),
+        breached=bool(past) and all(p.over for p in past),
+        bad=sum(p.bad for p in past),
+        total=sum(p.total for p in past),
+        most=max((p.total for p in past), default=0.0),
     )
 
 
@@ -135,80 +151,83 @@ def judge(question: Question, reading: Reading, before: Before | None) -> Verdic
     limit, flaw = threshold_for(question.check, question.rollout)
     if limit is None:
         return _verdict(question, "no-threshold", Evidence(flaw))
-    points = _points(question, reading, limit, before=False)
-    unfit = _unfit(points, question.check)
-    if unfit:
-        return _verdict(question, unfit[0], Evidence(unfit[1], threshold=limit))
-    newest = points[-1]
-    if not newest.over:
-        few = newest.value > limit
-        said = _say(question, newest, limit) + (", but too few bad ones to count" if few else "")
-        return _verdict(question, "too-few-bad" if few else "below-threshold", _evidence(said, newest, limit))
-    return _judge_over(question, reading, points, (limit, before))
+    first, last = _first_after(reading.grid, question.rollout.started), reading.grid.count - 1
+    if first > last:
+        return _verdict(question, "no-data", Evidence(f"{question.check.name}: no reading since the rollout's start"))
+    newest = _point(question, reading, limit, last)
+    if newest.flaw:
+        points = [_point(question, reading, limit, i) for i in range(first, last + 1)]
+        reason, said = _unfit(points, question.check, reading)
+        return _verdict(question, reason, Evidence(f"{question.check.name}: {said}", threshold=limit))
+    if newest.over:
+        return _judge_over(question, reading, limit, before)
+    few = newest.value > limit
+    said = _say(question, newest, limit) + (", but too few bad ones to count" if few else "")
+    return _verdict(question, "too-few-bad" if few else "below-threshold", _evidence(said, newest, limit))
 
 
-def _unfit(points: list[Point], check: Check) -> tuple[str, str] | None:
-    """Say why the newest reading can't be judged, if it can't: a reason and a sentence."""
-    if not points or all(p.flaw == "no-data" for p in points):
-        return "no-data", f"{check.name}: Prometheus has no data of this rollout"
+def _unfit(points: list[Point], check: Check, reading: RatioReading | ValueReading) -> tuple[str, str]:
+    """Say why the newest reading, which has a flaw, can't be judged: a reason and a sentence."""
     newest = points[-1]
     if newest.flaw == "no-data":
-        last = next(p for p in reversed(points) if p.flaw != "no-data")
-        return "stale-data", f"{check.name}: the newest sample is of {write_time(last.at)}"
-    if newest.flaw == "too-few-requests" and isinstance(check.kind, Ratio):
-        return newest.flaw, f"{check.name}: {newest.total:.0f} requests, {check.kind.least_total:.0f} needed to judge"
-    if newest.flaw:
-        return newest.flaw, f"{check.name}: {newest.flaw.replace('-', ' ')}"
-    return None
+        last = next((p for p in reversed(points) if p.flaw != "no-data"), None)
+        if last is not None:
+            return "stale-data", f"the newest sample is of {write_time(last.at)}"
+        if isinstance(reading, RatioReading) and reading.per_pod and not math.isnan(reading.old.total[-1]):
+            return "new-pods-silent", "the new pods have no data, and the old ones have"
+        return "no-data", "Prometheus has no data of this rollout"
+    if newest.flaw == "too-few-requests":
+        return newest.flaw, f"{newest.total:.0f} requests, {_least(check)[0]:.0f} needed to judge"
+    return newest.flaw, newest.flaw.replace("-", " ")
 
 
 def _judge_over(
-    question: Question,
-    reading: RatioReading | ValueReading,
-    points: list[Point],
-    past: tuple[float, Before | None],
+    question: Question, reading: RatioReading | ValueReading, limit: float, before: Before | None
 ) -> Verdict:
     """Judge a rollout whose newest reading is over: for long enough, without gaps, and by its own fault?"""
-    limit, before = past
-    newest, hold = points[-1], question.check.hold_for
-    begin = newest.at - hold
-    window = [p for p in points if p.at >= begin - 1e-6]
-    run = next((i for i, p in enumerate(reversed(points)) if not p.over), len(points))
-    since = points[len(points) - run].at
-    evidence = _evidence(_say(question, newest, limit), newest, limit, since)
-    covered = hold <= 0 or window[0].at - begin < reading.grid.step
-    if any(p.flaw for p in window) and all(p.over or p.flaw for p in window):
-        return _verdict(question, "gaps", evidence)
-    if not covered or not all(p.over for p in window) or begin < question.rollout.started:
-        return _verdict(question, "not-for-long-enough", evidence)
+    grid = reading.grid
+    span = range(_first_after(grid, question.rollout.started), grid.count)
+    needed = points_for(question.check.hold_for, grid.step)
+    run: list[Point] = []
+    for index in reversed(span):
+        point = _point(question, reading, limit, index)
+        if not point.over:
+            break
+        run.append(point)
+    since = run[-1].at
+    said = f"{_say(question, run[0], limit)} since {write_time(since)}"
+    if len(run) < needed:
+        window = [_point(question, reading, limit, i) for i in span[-needed:]]
+        gaps = len(window) == needed and all(p.over or p.flaw for p in window)
+        reason = "gaps" if gaps else "not-for-long-enough"
+        return _verdict(question, reason, _evidence(said, run[0], limit, since))
     if before and before.breached:
-        return _verdict(question, "above-threshold", evidence, "older-than-rollout")
-    guard, said = _control(question, reading, window, before)
-    said = f"{evidence.said}; {said}" if said else evidence.said
-    return _verdict(question, "above-threshold", _evidence(said, newest, limit, since), guard)
+        return _verdict(question, "above-threshold", _evidence(said, run[0], limit, since), "older-than-rollout")
+    guard, compared = _control(question, reading, run[:needed], before)
+    said = f"{said}; {compared}" if compared else said
+    return _verdict(question, "above-threshold", _evidence(said, run[0], limit, since), guard)
 
 
 def _control(
     question: Question, reading: RatioReading | ValueReading, window: list[Point], before: Before | None
 ) -> tuple[str, str]:
-    """Compare with the old pods that still serve, else with the time before the rollout: a guard (or ""), a sentence."""
-    kind = question.check.kind
-    if question.check.control == "none" or not isinstance(reading, RatioReading) or not isinstance(kind, Ratio):
+    """Compare with the old pods that still serve, else with the time before: a guard (or ""), and a sentence."""
+    if question.check.control == "none" or not isinstance(reading, RatioReading):
         return "", ""
-    enough = max(1.0, kind.least_total)
-    moments = {p.at for p in window}
-    beside = [i for i, t in enumerate(reading.grid.times()) if t in moments and reading.old.total[i] > 0]
-    bad, total = sum(reading.old.bad[i] for i in beside), sum(reading.old.total[i] for i in beside)
+    enough = max(1.0, _least(question.check)[0])
+    old = list(zip(reading.old.bad, reading.old.total, strict=True))[-len(window) :]
+    beside = [(b, t) for b, t in old if t > 0 and math.isfinite(b) and math.isfinite(t)]
+    bad, total, most = sum(b for b, _ in beside), sum(t for _, t in beside), max((t for _, t in beside), default=0.0)
     name = "the old pods beside it"
-    if not reading.per_pod or total < enough:
-        if before is None or before.total < enough:
-            return "", "no control: no old pod serves, and there is no history from before the rollout"
+    if not reading.per_pod or most < enough:
+        if before is None or before.most < enough:
+            return "", "no control: no old pod serves enough requests, and there is no history from before the rollout"
         bad, total, name = before.bad, before.total, "the time before the rollout"
     ratio = sum(p.bad for p in window) / sum(p.total for p in window)
     said = f"{name}: {show(bad / total, 'ratio')}"
-    if ratio < TIMES_WORSE * bad / total:
-        return "not-worse-than-control", f"{said}, less than {TIMES_WORSE:g} times better"
-    return "", said
+    if ratio >= TIMES_WORSE * bad / total:
+        return "", said
+    return "not-worse-than-control", f"{said}, less than {TIMES_WORSE:g} times better"
 
 
 def _judge_smoke(question: Question, result: SmokeResult) -> Verdict:
@@ -232,8 +251,6 @@ def _say(question: Question, point: Point, limit: float) -> str:
 
 def _evidence(said: str, point: Point, limit: float, since: float | None = None) -> Evidence:
     numbers = {"bad": point.bad, "total": point.total} if point.total else {}
-    if since is not None:
-        said = f"{said} since {write_time(since)}" if "since" not in said else said
     return Evidence(said, point.value, limit, since, numbers)
 
 

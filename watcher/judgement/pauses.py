@@ -29,7 +29,9 @@ def pause_in(annotations: Mapping[str, str], where: str, now: float) -> Pause | 
     try:
         until = parse_time(text)
     except ValueError:
-        flaw = f'{PAUSE}: {text[:LONGEST_SHOWN]!r} is neither "true" nor an RFC 3339 time such as "2026-11-01T10:00:00Z"'
+        flaw = (
+            f'{PAUSE}: {text[:LONGEST_SHOWN]!r} is neither "true" nor an RFC 3339 time such as "2026-11-01T10:00:00Z"'
+        )
         return Pause(where, None, reason, flaw)
     return Pause(where, until, reason) if now < until else None
 

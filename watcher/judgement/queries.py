@@ -30,7 +30,7 @@ def texts_of(check: Check) -> tuple[str, ...]:
 
 
 def _exact(name: str) -> str:
-    """Give the RE2 pattern of one name. It holds letters, digits, dashes and dots; `[.]` needs no escape in any quotes."""
+    """Give the RE2 pattern of one name. It holds letters, digits, dashes and dots: `[.]` does in any quotes."""
     return name.replace(".", "[.]")
 
 
@@ -83,9 +83,9 @@ def questions(
 ) -> tuple[Question, ...]:
     """Put together one range query for each PromQL text, for all rollouts that ask it.
 
-    A range reaches back over the check's `for`; where a rollout's past (`for` before its start) is not in `known_before`
-    (texts by rollout), it reaches back over that too. `now` and `step` are seconds; the end is a whole second, as the
-    client library rounds bounds.
+    A range reaches back over the check's `for`; where a rollout's past (`for` before its start) is not in
+    `known_before` (texts by rollout), it reaches back over that too. `now` and `step` are seconds; the end is a whole
+    second, as the client library rounds bounds.
     """
     end = float(math.floor(now))
     asking: dict[str, list[Rollout]] = {}

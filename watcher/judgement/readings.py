@@ -58,7 +58,7 @@ Reading = RatioReading | ValueReading | SmokeResult | NoReading
 
 
 class Subjects:
-    """Which rollout, and which side of it, a series speaks of. `unclear` says whose pods can't be told apart, by rollout."""
+    """Which rollout, and which side of it, a series speaks of. `unclear`: rollouts whose pods can't be told apart."""
 
     def __init__(self, rollouts: Sequence[Rollout]) -> None:
         self.rollouts = tuple(rollouts)

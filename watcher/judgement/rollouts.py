@@ -38,7 +38,7 @@ Object = Mapping[str, Any]
 
 
 def parse_time(text: str) -> float:
-    """Turn an RFC 3339 time into epoch seconds; ValueError where it is none, carries no zone, or isn't a year of ours."""
+    """Turn an RFC 3339 time into epoch seconds; ValueError where it is none, has no zone or is too far away."""
     moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")

@@ -58,7 +58,8 @@ def threshold_for(check: Check, rollout: Rollout) -> tuple[float | None, str]:
         number, unit = 0.0, ""
     if unit != threshold.unit:
         right = {"seconds": "500ms", "ratio": "1%", "number": "20"}[threshold.unit]
-        return None, f"annotation {threshold.annotation} on {rollout.name} is {text[:LONGEST_THRESHOLD]!r}; right would be {right}"
+        said = f"annotation {threshold.annotation} on {rollout.name} is {text[:LONGEST_THRESHOLD]!r}"
+        return None, f"{said}; right would be {right}"
     return number, ""
 
 

@@ -233,7 +233,7 @@ class Match(Section):
 
 
 class Spec(Section):
-    """What to watch, and for how long."""
+    """The policy itself."""
 
     match: Match = Field(description="Which Deployments.", examples=['{namespaces: ["*"]}'])
     watch_for: Duration = Field(description="How long a rollout is under watch, from its start.", examples=["30m"])
@@ -246,7 +246,7 @@ class Spec(Section):
 
 
 class Metadata(Section):
-    """The policy's name."""
+    """What the policy is called."""
 
     name: Name = Field(description="Unique over all policies.", examples=["error-rate"])
 

@@ -125,7 +125,9 @@ def _parsed(query: Query) -> Iterator[Flaw]:
         return
     try:
         tree = promql_parser.parse(_TOKEN.sub(_filled, query.text))
-    except ValueError as error:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # `offset inf` panics in the parser, and a Rust panic is no Exception
         yield Flaw(_offset(str(error), query.text), f"PromQL: {error}; {OVERRIDE}")
         return
     kind = _kind(tree)

@@ -13,8 +13,8 @@ LOOK_BACK = 120.0  # seconds before the case was opened: clocks differ
 class Announce:
     """Post the message; change it whenever the case says something new.
 
-    `write_ahead`: the attempt is recorded before it is made. One that was cut off may have posted, so that the message is
-    looked for, by the key that it carries, before it is posted again.
+    `write_ahead`: the attempt is recorded before it is made. One that was cut off may have posted, so that the message
+    is looked for, by the key that it carries, before it is posted again.
     """
 
     name = "announce"

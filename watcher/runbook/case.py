@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from watcher.judgement.model import Decision
+from watcher.judgement.model import Decision, Verdict
 
 StepState = Literal["waiting", "trying", "done", "skipped", "failed"]
 CaseAction = Literal["RollBack", "Hold", "Escalate"]
@@ -18,10 +18,14 @@ CaseAction = Literal["RollBack", "Hold", "Escalate"]
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """How far one step is. `error` is the last failure, kept until a later attempt succeeds. Times are epoch seconds."""
+    """How far one step is. `error` is the last failure, kept until a later attempt succeeds. Times are epoch seconds.
+
+    `attempts` counts all of them, `failures` those in a row; `first_try` began the run that is not through yet.
+    """
 
     state: StepState = "waiting"
     attempts: int = 0
+    failures: int = 0
     first_try: float | None = None
     next_try: float = 0.0
     finished: float | None = None
@@ -83,6 +87,11 @@ class Case:
         """Whether steps may still have to be carried out."""
         return self.closed is None
 
+    @property
+    def rolled_back(self) -> bool:
+        """Whether the revert itself was done; its step is also over where another change was found first."""
+        return self.step("revert").state == "done" and self.result("revert", "to") is not None
+
     def step(self, name: str) -> StepRecord:
         """The record of a step; a blank one where it has not begun."""
         return self.steps.get(name, StepRecord())
@@ -110,9 +119,28 @@ def read_case(text: str) -> Case:
     try:
         raw = json.loads(text)
         steps = {name: StepRecord(**record) for name, record in raw.pop("steps").items()}
-        return Case(**raw, steps=steps)
+        case = Case(**raw, steps=steps)
     except (KeyError, TypeError, AttributeError) as flaw:
         raise ValueError(f"not a case: {flaw}") from flaw
+    if not _sound(case):
+        raise ValueError("not a case: a value is of a kind that no case has")
+    return case
+
+
+def _sound(case: Case) -> bool:
+    """Whether what the daemon counts, compares and looks up is of its kind: ConfigMaps can be edited by hand."""
+    words = (case.id, case.cluster, case.region, case.namespace, case.deployment, case.uid, case.said, case.outcome)
+    times = [case.opened, case.rollout_started, case.verify_within, 0.0 if case.closed is None else case.closed]
+    records = case.steps.values()
+    times += [t for r in records for t in (r.next_try, r.first_try, r.finished) if t is not None]
+    return (
+        case.action in get_args(CaseAction)
+        and all(isinstance(word, str) for word in words)
+        and all(isinstance(number, int) for number in (case.bad, *(r.attempts + r.failures for r in records)))
+        and all(isinstance(moment, int | float) for moment in times)
+        and isinstance(case.evidence, dict)
+        and all(r.state in get_args(StepState) and isinstance(r.result, dict) for r in records)
+    )
 
 
 def open_case(decision: Decision, place: tuple[str, str], now: float) -> Case:
@@ -121,7 +149,6 @@ def open_case(decision: Decision, place: tuple[str, str], now: float) -> Case:
     if verdict is None or decision.action == "KeepWatching":
         raise ValueError(f"no case is opened to {decision.action}")
     cluster, region = place
-    evidence = verdict.evidence
     subject = f"{cluster}/{rollout.namespace}/{rollout.deployment}"[:200]
     return Case(
         id=f"{subject}/r{rollout.new.number}-{rollout.uid[:8]}",
@@ -133,17 +160,25 @@ def open_case(decision: Decision, place: tuple[str, str], now: float) -> Case:
         action=decision.action,
         reason=decision.reason,
         said=decision.said,
-        policy=verdict.policy.name,
-        check=verdict.check.name,
         bad=rollout.new.number,
         bad_replica_set=rollout.new.replica_set,
         opened=now,
         rollout_started=rollout.started,
-        verify_within=verdict.policy.verify_within,
-        evidence={
+        **grounds(verdict),
+    )
+
+
+def grounds(verdict: Verdict) -> dict[str, Any]:
+    """What a case keeps of the verdict that it rests on: the check, its numbers, and how long verifying may take."""
+    evidence = verdict.evidence
+    return {
+        "policy": verdict.policy.name,
+        "check": verdict.check.name,
+        "verify_within": verdict.policy.verify_within,
+        "evidence": {
             "observed": evidence.observed,
             "threshold": evidence.threshold,
             "since": evidence.since,
             "numbers": dict(evidence.numbers),
         },
-    )
+    }

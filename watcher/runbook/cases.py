@@ -45,27 +45,36 @@ class Cases:
     def open(self, case: Case) -> Case:
         """Create the case; where somebody was first (409), theirs is given. Raises Fault."""
         try:
-            made = self._cluster.create(paths.config_maps(self._namespace), self._body(case))
+            self._create(case)
         except AlreadyExists:
-            theirs = self._read(self._cluster.get(paths.config_maps(self._namespace, case.name)))
-            if theirs is None:
-                raise Fault("Kubernetes", f"ConfigMap {case.name} holds no case; delete it", lasting=True) from None
-            return theirs
-        self._remember(case.name, made)
+            return self.read(case.name)
+        return case
+
+    def read(self, name: str) -> Case:
+        """Read one case as it is written now, whoever wrote it. Raises Fault."""
+        case = self._read(self._cluster.get(paths.config_maps(self._namespace, name)))
+        if case is None:
+            raise Fault("Kubernetes", f"ConfigMap {name} holds no case; delete it", lasting=True)
         return case
 
     def save(self, case: Case) -> None:
-        """Write the case over its last state. Raises TakenOver where another daemon wrote it meanwhile, else Fault."""
+        """Write the case over its last state, or anew where somebody deleted it.
+
+        Raises TakenOver where another daemon wrote it meanwhile, else Fault.
+        """
         path = paths.config_maps(self._namespace, case.name)
         try:
-            written = self._cluster.replace(path, self._body(case))
+            written = self._cluster.replace(path, self._body(case, self._version(case.name)))
+        except NotFound:
+            self._create(case)
+            return
         except Conflict:
             # A write of ours whose answer was lost has moved the version too: then go on from there.
             current = self._cluster.get(path)
             if _notes(current).get(WRITER) != self._writer:
                 raise TakenOver("Kubernetes", f"case {case.id} is in other hands") from None
             self._remember(case.name, current)
-            written = self._cluster.replace(path, self._body(case))
+            written = self._cluster.replace(path, self._body(case, self._version(case.name)))
         self._remember(case.name, written)
 
     def prune(self, every: Mapping[str, Case], now: float) -> list[str]:
@@ -78,7 +87,10 @@ class Cases:
                 continue
         return old
 
-    def _body(self, case: Case) -> dict[str, Any]:
+    def _create(self, case: Case) -> None:
+        self._remember(case.name, self._cluster.create(paths.config_maps(self._namespace), self._body(case)))
+
+    def _body(self, case: Case, version: str = "") -> dict[str, Any]:
         meta: dict[str, Any] = {
             "name": case.name,
             "namespace": self._namespace,
@@ -88,9 +100,8 @@ class Cases:
             },
             "annotations": {WRITER: self._writer},
         }
-        with self._lock:
-            if case.name in self._versions:
-                meta["resourceVersion"] = self._versions[case.name]
+        if version:
+            meta["resourceVersion"] = version
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"case": case.write()}}
 
     def _read(self, config_map: dict[str, Any]) -> Case | None:
@@ -100,6 +111,10 @@ class Cases:
             return None
         self._remember(case.name, config_map)
         return case
+
+    def _version(self, name: str) -> str:
+        with self._lock:
+            return self._versions.get(name, "")
 
     def _remember(self, name: str, config_map: dict[str, Any]) -> None:
         with self._lock:

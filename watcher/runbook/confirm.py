@@ -5,17 +5,18 @@ Reads the API server itself, not the watch cache: what is decided here is what g
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from watcher.judgement.model import Pause
 from watcher.judgement.pauses import pause_in, say_pause
-from watcher.judgement.rollouts import History, rollout_of, target_of, trim_deployment, trim_replica_set
+from watcher.judgement.rollouts import REVISION, History, rollout_of, target_of, trim_deployment, trim_replica_set
 from watcher.runbook.case import Case
 from watcher.runbook.ports import Cluster
 from watcher.runbook.step import Outcome
 from watcher.runbook.templates import images_of, same_template
 from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import paths
+from watcher.systems.kubernetes.faults import NotFound
 
 
 class Confirm:
@@ -35,7 +36,10 @@ class Confirm:
 
     def carry_out(self, case: Case, now: float) -> Outcome:
         """Confirm, or find the case overtaken by another change or held by a pause."""
-        deployment = self._cluster.get(paths.deployments(case.namespace, case.deployment))
+        try:
+            deployment = self._cluster.get(paths.deployments(case.namespace, case.deployment))
+        except NotFound:
+            return Outcome("done", case_outcome="overtaken", said="the Deployment was deleted")
         if deployment["metadata"].get("uid") != case.uid:
             return Outcome("done", case_outcome="overtaken", said="the Deployment was deleted and created again")
         listed = self._cluster.get(paths.replica_sets(case.namespace), selector_query(deployment))
@@ -48,7 +52,8 @@ class Confirm:
         bad = _named(every, owned[0][0].replica_set)
         if not same_template(deployment["spec"]["template"], bad["spec"]["template"]):
             return Outcome("done", case_outcome="overtaken", said="the Deployment's template was changed meanwhile")
-        held = self._pause(case, deployment, now)
+        pausing = list(dict.fromkeys((case.namespace, self._own_namespace)))
+        held = held_by(self._cluster, deployment, pausing, now)
         if held:
             return Outcome("later", hold=held)
         target = target_of(rollout_of(small.deployments[0], owned, None))
@@ -62,18 +67,27 @@ class Confirm:
             "targetReplicaSet": target.replica_set,
             "targetUid": target.uid,
             "targetImage": images_of(good["spec"]["template"]),
+            "pausingNamespaces": pausing,
         }
         return Outcome("done", result, f"revision {case.bad} is the newest; going back to {target.number}")
 
-    def _pause(self, case: Case, deployment: dict[str, Any], now: float) -> str:
-        """Say what holds the revert, if anything does: a pause may have come after the decision."""
-        if deployment["spec"].get("paused"):
-            return "the Deployment's spec.paused is set"
-        pauses: list[Pause | None] = [pause_in(_notes(deployment), f"Deployment {case.subject}", now)]
-        for name in dict.fromkeys((case.namespace, self._own_namespace)):
-            notes = _notes(self._cluster.get(paths.namespaces(name)))
-            pauses.append(pause_in(notes, f"Namespace {name}", now))
-        return next((say_pause(pause) for pause in pauses if pause), "")
+
+def held_by(cluster: Cluster, deployment: dict[str, Any], namespaces: Iterable[str], now: float) -> str:
+    """Say what holds the revert, if anything does: a pause may have come after the decision. Raises Fault."""
+    if deployment["spec"].get("paused"):
+        return "the Deployment's spec.paused is set"
+    meta = deployment["metadata"]
+    pause = pause_in(_notes(deployment), f"Deployment {meta['namespace']}/{meta['name']}", now)
+    for name in namespaces:
+        if pause is None:
+            pause = pause_in(_notes(cluster.get(paths.namespaces(name))), f"Namespace {name}", now)
+    return say_pause(pause) if pause else ""
+
+
+def newest_revision(deployment: dict[str, Any]) -> int:
+    """Read the number that the Deployment controller last gave; 0 before it gave one."""
+    number = str(_notes(deployment).get(REVISION, ""))
+    return int(number) if number.isdigit() else 0
 
 
 def _owner(replica_set: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from watcher.judgement.model import Decision
-from watcher.runbook.case import Case, case_name, open_case
+from watcher.runbook.case import Case, StepRecord, case_name, open_case
 from watcher.runbook.cases import Cases, TakenOver
 from watcher.runbook.lanes import Lanes
 from watcher.runbook.progress import closed_if_over, converted, record_outcome, record_try, startable
@@ -48,6 +48,7 @@ class Desk:
         self._place = place
         self._cases: dict[str, Case] = {}
         self._unsaved: set[str] = set()
+        self._outdated: set[str] = set()
         self._locks: dict[str, threading.RLock] = {}
         self._table = threading.Lock()
 
@@ -57,10 +58,13 @@ class Desk:
         `prune` deletes those that were closed long ago.
         """
         found = self._store.load()
-        for name in self._store.prune(found, now) if prune else ():
-            del found[name]
+        try:
+            for name in self._store.prune(found, now) if prune else ():
+                del found[name]
+        except Fault as fault:
+            LOG.warning("old cases can't be deleted: %s", fault)
         with self._table:
-            self._cases, self._unsaved = dict(found), set()
+            self._cases, self._unsaved, self._outdated = dict(found), set(), set()
         return sum(1 for case in found.values() if case.is_open)
 
     def every(self) -> tuple[Case, ...]:
@@ -73,7 +77,7 @@ class Desk:
         return {(c.uid, c.bad): c.id for c in self.every() if c.action != "Hold"}
 
     def take(self, decision: Decision) -> None:
-        """Have the case of a decision opened, or its hold brought up to date. It is done in a lane: the pass goes on."""
+        """Have the case of a decision opened, or its hold brought up to date, in a lane: the pass goes on."""
         rollout = decision.rollout
         name = case_name(rollout.uid, rollout.new.number)
         known = self._get(name)
@@ -94,7 +98,7 @@ class Desk:
 
         def end() -> None:
             with self._lock_of(name):
-                current = self._get(name)
+                current = self._get(name) if self._duty.leading() else None
                 if current and current.is_open and current.action == "Hold" and not current.outcome:
                     self._keep(replace(current, outcome=outcome))
             self._advance_case(name)
@@ -104,17 +108,19 @@ class Desk:
     def advance(self) -> None:
         """Start in its lane whatever can be done now for each open case."""
         for case in self.every():
-            if case.is_open:
+            if case.is_open or case.name in self._unsaved or case.name in self._outdated:
                 self._submit_advance(case.name)
 
     def _submit_advance(self, name: str) -> None:
         self._lanes.submit("desk", (name, "advance"), lambda: self._guarded(name, lambda: self._advance_case(name)))
 
     def _open(self, decision: Decision) -> None:
-        if not self._duty.leading():
-            return
-        case = self._store.open(open_case(decision, (self._place.cluster, self._place.region), self._duty.clock()))
-        self._put(case)
+        name = case_name(decision.rollout.uid, decision.rollout.new.number)
+        with self._lock_of(name):
+            if self._get(name) is not None or not self._duty.leading():
+                return
+            case = self._store.open(open_case(decision, (self._place.cluster, self._place.region), self._duty.clock()))
+            self._put(case)
         LOG.warning("case %s opened: %s (%s): %s", case.id, case.action, case.reason, case.said)
         self._advance_case(case.name)
 
@@ -132,44 +138,46 @@ class Desk:
     def _advance_case(self, name: str) -> None:
         now, steps = self._duty.clock(), tuple(self._steps.values())
         with self._lock_of(name):
+            if not self._duty.leading():
+                return
+            if name in self._outdated:
+                self._put(self._store.read(name))
+                self._outdated.discard(name)
             case = self._get(name)
-            if case is None or not case.is_open or not self._duty.leading():
+            if case is None:
                 return
             settled = closed_if_over(case, steps, now)
             if settled is not case or name in self._unsaved:
                 self._keep(settled)
-            if name in self._unsaved:
-                return
-            if settled.closed is not None:
+            if settled.closed is not None and case.closed is None:
                 LOG.info("case %s closed: %s", settled.id, settled.outcome)
+            if name in self._unsaved or not settled.is_open:
                 return
         for step in startable(settled, steps, now):
             self._submit(name, step)
 
     def _submit(self, name: str, step: Step) -> None:
-        attempt = lambda: self._guarded(name, lambda: self._attempt(name, step), step)  # noqa: E731 - two layers of delay
+        attempt = lambda: self._guarded(name, lambda: self._attempt(name, step))  # noqa: E731 - two layers of delay
         self._lanes.submit(step.lane, (name, step.name), attempt)
 
-    def _guarded(self, name: str, work: Callable[[], None], step: Step | None = None) -> None:
+    def _guarded(self, name: str, work: Callable[[], None]) -> None:
         """Do a piece of a case's work in a lane. Whatever comes of it, the case and the lane go on."""
         try:
             work()
         except TakenOver as fault:
-            LOG.warning("%s; dropping it here", fault.said)
-            with self._table:
-                self._cases.pop(name, None)
+            LOG.warning("%s; if this one still leads, it goes on from what is written there", fault.said)
+            self._outdated.add(name)
         except Fault as fault:
             LOG.warning("case %s: %s; it is tried again next pass", name, fault)
         except Exception:
             LOG.exception("work on case %s failed in a way that was not foreseen", name)
-            if step is not None:
-                self._finish(name, step, "an error of canary-watch itself; its log has the traceback")
 
     def _attempt(self, name: str, step: Step) -> None:
         with self._lock_of(name):
-            case = self._get(name)
-            now = self._duty.clock()
-            if case is None or not case.is_open or not self._duty.leading() or not startable(case, [step], now):
+            case, now = self._get(name), self._duty.clock()
+            if case is None or not case.is_open or name in self._unsaved or name in self._outdated:
+                return
+            if not self._duty.leading() or not startable(case, [step], now):
                 return
             case = record_try(case, step.name, now)
             if step.write_ahead:
@@ -179,26 +187,27 @@ class Desk:
             outcome: Outcome | Fault | str = step.carry_out(case, now)
         except Fault as fault:
             outcome = fault
-        self._finish(name, step, outcome)
+        except Exception:
+            LOG.exception("case %s: %s failed in a way that was not foreseen", case.id, step.name)
+            outcome = "an error of canary-watch itself; its log has the traceback"
+        self._finish(name, step, outcome, case.step(step.name))
 
-    def _finish(self, name: str, step: Step, outcome: Outcome | Fault | str) -> None:
+    def _finish(self, name: str, step: Step, outcome: Outcome | Fault | str, begun: StepRecord) -> None:
+        """Write down what came of the attempt recorded as `begun`, unless the case was turned over meanwhile."""
         now = self._duty.clock()
         with self._lock_of(name):
             before = self._get(name)
-            if before is None:
-                return
-            case = record_outcome(before, step.name, outcome, now)
-            waiting = isinstance(outcome, Outcome) and outcome.state == "later"
-            if waiting and not outcome.hold and before.step(step.name).result == outcome.result:  # type: ignore[union-attr]
-                self._put(case)
-                return
-            _log(case, step.name, outcome)
-            self._keep(case)
-        if not waiting or case.action == "Hold":
-            self._advance_case(name)
+            if before is not None and before.step(step.name) == begun:
+                case = record_outcome(before, step.name, outcome, now)
+                if case.action == before.action and _same_again(begun, case.step(step.name)):
+                    self._put(case)
+                else:
+                    _log(case, step.name, outcome)
+                    self._keep(case)
+        self._advance_case(name)
 
     def _keep(self, case: Case) -> None:
-        """Hold the case in memory and write it; where the API server fails, it is written before anything else is done."""
+        """Hold the case in memory and write it; where that fails, it is written before anything else is done."""
         self._put(case)
         try:
             self._store.save(case)
@@ -220,6 +229,12 @@ class Desk:
     def _lock_of(self, name: str) -> threading.RLock:
         with self._table:
             return self._locks.setdefault(name, threading.RLock())
+
+
+def _same_again(before: StepRecord, after: StepRecord) -> bool:
+    """A step looked again and saw the same: nothing that is worth writing down."""
+    waits = after.state == "waiting" and not after.error and not before.error
+    return waits and after.result == before.result
 
 
 def _log(case: Case, step: str, outcome: Outcome | Fault | str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Hashable, Mapping
+
+LOG = logging.getLogger("canary-watch.runbook")
 
 
 class Lane:
@@ -21,7 +24,7 @@ class Lane:
             threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True).start()
 
     def submit(self, key: Hashable, work: Callable[[], None]) -> bool:
-        """Queue `work`, which must not raise; False where work for `key` is still under way."""
+        """Queue `work`; False where work for `key` is still under way."""
         with self._lock:
             if key in self._taken:
                 return False
@@ -39,6 +42,8 @@ class Lane:
             key, work = self._work.get()
             try:
                 work()
+            except Exception:
+                LOG.exception("work for %s failed in a way that was not foreseen; the lane goes on", key)
             finally:
                 with self._lock:
                     self._taken.discard(key)

@@ -11,12 +11,22 @@ from watcher.runbook.case import Case
 # The contacts of the config: a role to its Slack ID.
 Contacts = Mapping[str, str]
 
-LONGEST_REASON = 1500  # characters; Slack advises under 4,000 for a whole message
+# Characters, escaped. Slack takes no update above 4,000 for a whole message; all parts together stay below.
+LONGEST_REASON = 1500
+LONGEST_ENDING = 800
+LONGEST_ERROR = 400
+LONGEST_NAME = 300
 
 
 def escape(text: str) -> str:
     """Escape what Slack's mrkdwn takes for markup: https://docs.slack.dev/messaging/formatting-message-text."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def short(text: str, most: int) -> str:
+    """Put a text on one line, escaped, in at most `most` characters, never cut inside an escape."""
+    line = escape(" ".join(text.split()))
+    return line if len(line) <= most else re.sub(r"&[a-z]*$", "", line[: most - 1]).rstrip() + "…"
 
 
 def mention(contact: str) -> str:
@@ -26,23 +36,23 @@ def mention(contact: str) -> str:
 
 def announcement(case: Case, contacts: Contacts) -> str:
     """The message in #deploy as it should stand now; the first line is the runbook's (step 4)."""
-    lines = [_headline(case), f"{_tag(case, contacts)} {_incident(case)} Cluster {escape(case.cluster)}."]
+    lines = [_headline(case), f"{_tag(case, contacts)} {_incident(case)} Cluster {short(case.cluster, LONGEST_NAME)}."]
     lines += _course(case)
     return "\n".join(line for line in lines if line)
 
 
 def _reason(case: Case) -> str:
-    return escape(case.said[:LONGEST_REASON]).rstrip(".")
+    return short(case.said, LONGEST_REASON).rstrip(".")
 
 
 def _headline(case: Case) -> str:
-    name, region = f"`{case.deployment}`", f"`{escape(case.region)}`"
+    name, region = f"`{case.deployment}`", f"`{short(case.region, LONGEST_NAME)}`"
     if case.action == "Hold":
         return f"✋ Not rolling back {name} in {region}: {_reason(case)}. Revision {case.bad} stays."
     if case.action == "Escalate":
         return f"🆘 {name} in {region} is breaching and can't be rolled back: {_reason(case)}. A person is needed."
     target = case.result("confirm", "targetRevision")
-    if case.step("revert").state == "done":
+    if case.rolled_back:
         moved = f"from revision {case.bad} to revision {target}"
         return f"🚨 Rolled back {name} in {region} {moved}. Reason: {_reason(case)}. Investigating root cause."
     if case.outcome == "overtaken":
@@ -57,13 +67,15 @@ def _tag(case: Case, contacts: Contacts) -> str:
 
 def _incident(case: Case) -> str:
     page = case.step("page")
-    if page.result.get("url"):
-        return f"<{page.result['url']}|PagerDuty incident>."
+    address = escape(str(page.result.get("url") or ""))
+    if 0 < len(address) <= LONGEST_ERROR:
+        return f"<{address}|PagerDuty incident>."
     if page.state == "skipped":
         return "PagerDuty is not configured: nobody was paged."
-    if not page.result.get("paged"):
-        return f"PagerDuty could not be reached yet ({escape(page.error)}); still trying."
-    return f"PagerDuty incident `{escape(case.id)}`."
+    if page.error and not page.result.get("paged"):
+        trying = "nobody was paged" if page.state == "failed" else "still trying"
+        return f"PagerDuty could not be reached yet ({short(page.error, LONGEST_ERROR)}); {trying}."
+    return f"PagerDuty incident `{short(case.id, LONGEST_NAME)}`."
 
 
 def _course(case: Case) -> list[str]:
@@ -72,11 +84,11 @@ def _course(case: Case) -> list[str]:
     for name in ("confirm", "revert"):
         record = case.step(name)
         if record.error and not record.over and not case.outcome:
-            lines.append(f"The rollback has not succeeded yet: {escape(record.error)}. Still trying.")
+            lines.append(f"The rollback has not succeeded yet: {short(record.error, LONGEST_ERROR)}. Still trying.")
     said = _ending(case)
     if said:
         lines.append(said)
-    elif case.step("revert").state == "done":
+    elif case.rolled_back:
         lines.append("Verifying.")
     return lines
 
@@ -84,16 +96,16 @@ def _course(case: Case) -> list[str]:
 def _ending(case: Case) -> str:
     record = case.step("verify")
     parts = [str(part["said"]) for part in record.result.get("parts") or []]
-    failing = [str(part["said"]) for part in record.result.get("parts") or [] if not part["holds"]]
+    failing = "; ".join(str(part["said"]) for part in record.result.get("parts") or [] if not part["holds"])
     return {
-        "verified": f"✅ Verified: {escape('; '.join(parts))}.",
-        "not-verified": f"❌ NOT verified within {case.verify_within:.0f} s: {escape('; '.join(failing))}. "
+        "verified": f"✅ Verified: {short('; '.join(parts), LONGEST_ENDING)}.",
+        "not-verified": f"❌ NOT verified within {case.verify_within:.0f} s: {short(failing, LONGEST_ENDING)}. "
         "A person is needed; the incident stays open.",
         "overtaken": "Somebody else changed the Deployment meanwhile; their change stands.",
         "recovered": "✅ Recovered: the breach is over, nothing was rolled back.",
         "superseded": "A newer rollout took its place.",
         "watch-ended": "Its watch has ended with the hold still on; the incident stays open.",
-        "gave-up": f"❌ Given up after 24 h: {escape(_failed(case))}. A person is needed.",
+        "gave-up": f"❌ Given up after 24 h: {short(_failed(case), LONGEST_ENDING)}. A person is needed.",
     }.get(case.outcome, "")
 
 
@@ -106,7 +118,7 @@ def summary(case: Case) -> str:
     what = {
         "Hold": "not rolled back (held)",
         "Escalate": "can't be rolled back",
-        "RollBack": "rolled back" if case.step("revert").state == "done" else "to be rolled back",
+        "RollBack": "rolled back" if case.rolled_back else "to be rolled back",
     }[case.action]
     return f"{case.subject} in {case.region}: revision {case.bad} {what}: {case.said}"[:1024]
 

@@ -7,7 +7,7 @@ from watcher.runbook.case import Case
 from watcher.runbook.ports import Pager
 from watcher.runbook.step import Outcome
 
-# PagerDuty makes the incident a moment after it takes the event: so often its address is asked for before going on without.
+# PagerDuty makes the incident a moment after it takes the event: its address is asked for so often, at most.
 MOST_LOOKUPS = 5
 
 
@@ -23,7 +23,8 @@ class Page:
 
     def due(self, case: Case) -> bool:
         """A hold or an escalation is paged at once; a rollback after the attempt to revert."""
-        if case.step("page").over or (case.outcome == "overtaken" and not case.step("announce").tried):
+        record = case.step("page")
+        if record.over or (case.outcome == "overtaken" and not record.attempts and not case.step("announce").tried):
             return False
         return case.action != "RollBack" or case.step("revert").tried or bool(case.step("confirm").error)
 

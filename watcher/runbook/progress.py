@@ -6,13 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from watcher.judgement.model import Decision
-from watcher.runbook.case import Case, StepRecord
+from watcher.runbook.case import Case, StepRecord, grounds
 from watcher.runbook.step import Outcome, Step
 from watcher.systems.fault import Fault
 
 FIRST_WAIT = 1.0  # seconds after the first failure of a step; doubled by each further one
 LONGEST_WAIT = 60.0
 GIVE_UP_AFTER = 24 * 3600.0
+# A step that will look again is left for the next pass: other steps' ends set it off no sooner than this many seconds.
+LOOK_AGAIN = 0.5
+# Without these the case's work can't go on; one that could only not be said goes on all the same.
+WORK = ("confirm", "revert", "verify")
 
 
 def record_try(case: Case, step: str, now: float) -> Case:
@@ -29,9 +33,11 @@ def record_outcome(case: Case, step: str, outcome: Outcome | Fault | str, now: f
         return case.with_step(step, _failed(record, outcome, now))
     if outcome.hold:
         return held(case, outcome.hold)
+    sound = replace(record, error="", failures=0, first_try=None)
     if outcome.state == "later":
-        return case.with_step(step, replace(record, state="waiting", error="", next_try=now, result=outcome.result))
-    done = replace(record, state=outcome.state, error="", finished=now, result=outcome.result or record.result)
+        again = replace(sound, state="waiting", next_try=now + LOOK_AGAIN, result=outcome.result)
+        return case.with_step(step, again)
+    done = replace(sound, state=outcome.state, finished=now, result=outcome.result or record.result)
     changed = case.with_step(step, done)
     return replace(changed, outcome=outcome.case_outcome) if outcome.case_outcome else changed
 
@@ -39,30 +45,28 @@ def record_outcome(case: Case, step: str, outcome: Outcome | Fault | str, now: f
 def _failed(record: StepRecord, fault: Fault | str, now: float) -> StepRecord:
     said = fault.said if isinstance(fault, Fault) else fault
     asked = fault.retry_after if isinstance(fault, Fault) else None
-    wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(record.attempts - 1, 10))
+    wait = max(min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(record.failures, 10)), min(asked or 0.0, GIVE_UP_AFTER))
     begun = record.first_try if record.first_try is not None else now
+    failed = replace(record, error=said, failures=record.failures + 1, first_try=begun)
     if now - begun >= GIVE_UP_AFTER:
-        return replace(record, state="failed", error=said, finished=now)
-    return replace(record, state="waiting", error=said, next_try=now + max(wait, min(asked or 0.0, GIVE_UP_AFTER)))
+        return replace(failed, state="failed", finished=now)
+    return replace(failed, state="waiting", next_try=now + wait)
 
 
 def held(case: Case, why: str) -> Case:
     """Turn a rollback that had not happened yet into a hold."""
-    steps = {name: record for name, record in case.steps.items() if name not in ("confirm", "revert", "verify")}
+    steps = {name: record for name, record in case.steps.items() if name not in WORK}
     return replace(case, action="Hold", reason="paused", said=f"{why}; {case.said}", steps=steps)
 
 
 def converted(case: Case, decision: Decision) -> Case:
     """Turn a hold into what is decided now; paged under the same key, announced anew."""
-    blank = {"confirm", "revert", "verify", "report", "page"}
-    steps = {name: record for name, record in case.steps.items() if name not in blank}
-    if "announce" in steps:
-        steps["announce"] = replace(steps["announce"], state="waiting", next_try=0.0)
-    page = case.step("page")
-    kept = {key: value for key, value in page.result.items() if key == "url"}
-    steps["page"] = replace(page, state="waiting", finished=None, next_try=0.0, result=kept)
-    if decision.action == "KeepWatching":
+    if decision.action == "KeepWatching" or decision.verdict is None:
         raise ValueError("a hold is converted only to something to do")
+    steps = {name: _anew(record) for name, record in case.steps.items() if name in ("page", "announce")}
+    if "page" in steps:
+        link = {key: value for key, value in steps["page"].result.items() if key == "url"}
+        steps["page"] = replace(steps["page"], result=link)
     return replace(
         case,
         action=decision.action,
@@ -71,7 +75,13 @@ def converted(case: Case, decision: Decision) -> Case:
         steps=steps,
         outcome="",
         closed=None,
+        **grounds(decision.verdict),
     )
+
+
+def _anew(record: StepRecord) -> StepRecord:
+    """The step to be done once more. Its attempts stay: what one of them may have posted is looked for."""
+    return StepRecord(attempts=record.attempts, result=record.result)
 
 
 def startable(case: Case, steps: Iterable[Step], now: float) -> list[Step]:
@@ -85,7 +95,7 @@ def _ready(record: StepRecord, now: float) -> bool:
 
 def closed_if_over(case: Case, steps: Sequence[Step], now: float) -> Case:
     """Close a case for which nothing is left to do; an escalation's outcome is that it was said."""
-    if any(record.state == "failed" for record in case.steps.values()) and not case.outcome:
+    if any(case.step(name).state == "failed" for name in WORK) and not case.outcome:
         case = replace(case, outcome="gave-up")
     if case.action == "Escalate" and not case.outcome and case.step("page").over and case.step("announce").over:
         case = replace(case, outcome="escalated")

@@ -1,17 +1,18 @@
 """Step 2 of the runbook: put the Deployment back on the target revision, in ONE JSON patch, and condemn the bad one.
 
-As `kubectl rollout undo --to-revision=N` does, with the precondition that it lacks: a `test` on the UID and on the whole
-template, so that a change made meanwhile wins.
+As `kubectl rollout undo --to-revision=N` does, with the precondition that it lacks: a `test` on the UID and on the
+whole template, so that a change made meanwhile wins.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
-from watcher.judgement.pauses import pause_in, say_pause
 from watcher.judgement.rollouts import ROLLED_BACK, STARTED, VERDICT, VERDICT_OF, rolled_back_note
 from watcher.runbook.case import Case
+from watcher.runbook.confirm import held_by, newest_revision
 from watcher.runbook.marks import condemn
 from watcher.runbook.ports import Cluster
 from watcher.runbook.step import Outcome
@@ -23,7 +24,7 @@ CHANGE_CAUSE = "kubernetes.io/change-cause"
 
 
 class Revert:
-    """Patch the Deployment's template back to the recorded target; never to "previous", for a second undo flips back."""
+    """Patch the Deployment's template back to the recorded target; never to "previous": a second undo flips back."""
 
     name = "revert"
     lane = "kubernetes"
@@ -47,23 +48,33 @@ class Revert:
         if deployment["metadata"].get("uid") != case.uid:
             return Outcome("done", case_outcome="overtaken", said="the Deployment was deleted and created again")
         current = deployment["spec"]["template"]
-        good = self._template(case, str(case.result("confirm", "targetReplicaSet")))
-        if same_template(current, good):
-            if rolled_back_note(deployment).get("case") != case.id:
-                return Outcome("done", case_outcome="overtaken", said="somebody else put it back already")
-        elif not same_template(current, self._template(case, case.bad_replica_set)):
+        if rolled_back_note(deployment).get("case") == case.id:
+            # Ours went through: the answer to it, or the mark, got lost.
+            if same_template(current, self._template(case, str(case.result("confirm", "targetReplicaSet")))):
+                return self._reverted(case)
+            said = "it was rolled back, then changed again"
+            return replace(self._reverted(case), case_outcome="overtaken", said=said)
+        newer = newest_revision(deployment) > case.bad
+        if newer or not same_template(current, self._template(case, case.bad_replica_set)):
             return Outcome("done", case_outcome="overtaken", said="the Deployment's template was changed meanwhile")
-        else:
-            held = _held(case, deployment, now)
-            if held:
-                return Outcome("later", hold=held)
-            try:
-                self._cluster.json_patch(path, patch_for(case, deployment, good))
-            except Invalid:
-                # A `test` failed, or the server refuses the template. The next attempt reads again and tells which.
-                if self._cluster.get(path)["spec"]["template"] == current:
-                    raise
-                return Outcome("later", said="the Deployment changed under the patch")
+        return self._patch(case, deployment, now)
+
+    def _patch(self, case: Case, deployment: dict[str, Any], now: float) -> Outcome:
+        held = held_by(self._cluster, deployment, case.result("confirm", "pausingNamespaces") or (), now)
+        if held:
+            return Outcome("later", hold=held)
+        path = paths.deployments(case.namespace, case.deployment)
+        good = self._template(case, str(case.result("confirm", "targetReplicaSet")))
+        try:
+            self._cluster.json_patch(path, patch_for(case, deployment, good))
+        except Invalid:
+            # A `test` failed, or the server refuses the template. The next attempt reads again and tells which.
+            if self._cluster.get(path)["spec"]["template"] == deployment["spec"]["template"]:
+                raise
+            return Outcome("later", said="the Deployment changed under the patch")
+        return self._reverted(case)
+
+    def _reverted(self, case: Case) -> Outcome:
         condemn(self._cluster, case)
         target = case.result("confirm", "targetRevision")
         said = f"revision {case.bad} was rolled back to {target}"
@@ -72,14 +83,6 @@ class Revert:
     def _template(self, case: Case, replica_set: str) -> dict[str, Any]:
         whole = self._cluster.get(paths.replica_sets(case.namespace, replica_set))
         return without_hash(whole["spec"]["template"])
-
-
-def _held(case: Case, deployment: dict[str, Any], now: float) -> str:
-    if deployment["spec"].get("paused"):
-        return "the Deployment's spec.paused is set"
-    notes = deployment["metadata"].get("annotations") or {}
-    pause = pause_in(notes, f"Deployment {case.subject}", now)
-    return say_pause(pause) if pause else ""
 
 
 def patch_for(case: Case, deployment: dict[str, Any], template: dict[str, Any]) -> list[dict[str, Any]]:

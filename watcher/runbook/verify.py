@@ -1,4 +1,4 @@
-"""Step 3 of the runbook: rollout status, the running image, /readyz, and the breached check back under its threshold."""
+"""Step 3 of the runbook: rollout status, the running image, /readyz, and the breached check under its threshold."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 from watcher.judgement.rollouts import rolled_back_note
 from watcher.runbook.case import Case
-from watcher.runbook.confirm import selector_query
+from watcher.runbook.confirm import newest_revision, selector_query
 from watcher.runbook.ports import Cluster, Probe, Recheck
 from watcher.runbook.step import Outcome
 from watcher.runbook.templates import images_of
 from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import paths
+from watcher.systems.kubernetes.faults import NotFound
 
 # /readyz is asked of so many pods at most: enough to tell, and a thousand pods don't hold up the verification.
 MOST_PODS = 10
@@ -45,12 +46,16 @@ class Verify:
 
     def due(self, case: Case) -> bool:
         """It follows the revert."""
-        return case.step("revert").state == "done" and not case.outcome and not case.step("verify").over
+        return case.rolled_back and not case.outcome and not case.step("verify").over
 
     def carry_out(self, case: Case, now: float) -> Outcome:
         """Check all four parts; later while one doesn't hold yet, done when all hold or the time is over."""
-        deployment = self._cluster.get(paths.deployments(case.namespace, case.deployment))
-        if rolled_back_note(deployment).get("case") != case.id or deployment["metadata"].get("uid") != case.uid:
+        try:
+            deployment = self._cluster.get(paths.deployments(case.namespace, case.deployment))
+        except NotFound:
+            said = "the Deployment was deleted before the rollback could be verified"
+            return Outcome("done", {"verified": False}, said, case_outcome="overtaken")
+        if _changed_again(case, deployment):
             said = "the Deployment was changed again before the rollback could be verified"
             return Outcome("done", {"verified": False}, said, case_outcome="overtaken")
         parts = list(self._parts(case, deployment, now))
@@ -96,6 +101,12 @@ class Verify:
             return self._probe(f"{scheme}://{host}:{port}/{path.lstrip('/')}", PROBE_TIMEOUT)
 
 
+def _changed_again(case: Case, deployment: dict[str, Any]) -> bool:
+    """A new image by `kubectl set image` keeps our note, but not the revision's number."""
+    ours = rolled_back_note(deployment).get("case") == case.id and deployment["metadata"].get("uid") == case.uid
+    return not ours or newest_revision(deployment) > int(case.result("revert", "newRevision"))
+
+
 def _part(name: str, look: Callable[[], tuple[bool, str]]) -> Part:
     """Look at one part; a fault means that it doesn't hold yet, and is said."""
     try:
@@ -135,7 +146,7 @@ class _Pods:
         self._found: list[dict[str, Any]] | None = None
 
     def all(self) -> list[dict[str, Any]]:
-        """Every pod of the target ReplicaSet that isn't being deleted."""
+        """Every pod of the target ReplicaSet that isn't being deleted, nor over (an evicted one stays as Failed)."""
         if self._found is None:
             listed = self._cluster.get(paths.pods(self._case.namespace), selector_query(self._deployment))
             uid = self._case.result("confirm", "targetUid")
@@ -146,7 +157,8 @@ class _Pods:
 def _belongs(pod: dict[str, Any], uid: object) -> bool:
     meta = pod["metadata"]
     owned = any(owner.get("uid") == uid for owner in meta.get("ownerReferences") or [])
-    return owned and not meta.get("deletionTimestamp")
+    over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    return owned and not over and not meta.get("deletionTimestamp")
 
 
 def _image(case: Case, deployment: dict[str, Any], pods: _Pods) -> tuple[bool, str]:

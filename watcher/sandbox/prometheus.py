@@ -82,7 +82,8 @@ def _fetched(cache: Path) -> Programs:
 
 
 def _no_package(why: str) -> PrometheusMissing:
-    return PrometheusMissing(f"no Prometheus on PATH, and Debian's package can't be had ({why}): {REMEDY}")
+    way_out = f"{REMEDY}, or let apt-get reach a Debian mirror"
+    return PrometheusMissing(f"no Prometheus on PATH, and Debian's package can't be had ({why}): {way_out}")
 
 
 def _unpacked(cache: Path) -> Programs:

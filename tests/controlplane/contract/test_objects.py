@@ -38,7 +38,9 @@ def test_create_refuses_what_is_no_such_object(bed: Bed) -> None:
     """A missing namespace answers 404, another namespace or kind than the path's 400, a bad or missing name 422."""
     bed_path = bed.path("configmaps")
     nowhere = bed_path.replace(bed.namespace, "nowhere")
-    assert refused(bed.http.request("POST", nowhere, config_map("a")), 404, "NotFound") == 'namespaces "nowhere" not found'
+    assert (
+        refused(bed.http.request("POST", nowhere, config_map("a")), 404, "NotFound") == 'namespaces "nowhere" not found'
+    )
     elsewhere = {**config_map("a"), "metadata": {"name": "a", "namespace": "default"}}
     refused(bed.http.request("POST", bed_path, elsewhere), 400, "BadRequest")
     refused(bed.http.request("POST", bed_path, {**config_map("a"), "kind": "Pod"}), 400, "BadRequest")
@@ -55,7 +57,11 @@ def test_validation_names_the_field(bed: Bed) -> None:
         ("configmaps", config_map("a", data={"key": "x" * 1_048_577}), "[]"),
         ("deployments", other, "spec.template.metadata.labels"),
         ("deployments", deployment("a", ""), "spec.template.spec.containers[0].image"),
-        ("jobs", job("a", template={"spec": {"containers": [{"name": "a", "image": "a"}]}}), "spec.template.spec.restartPolicy"),
+        (
+            "jobs",
+            job("a", template={"spec": {"containers": [{"name": "a", "image": "a"}]}}),
+            "spec.template.spec.restartPolicy",
+        ),
     ]
     for plural, body, field in cases:
         answer = bed.http.request("POST", bed.path(plural), body)

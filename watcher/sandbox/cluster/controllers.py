@@ -53,8 +53,8 @@ class Controllers(threading.Thread):
         store, seen = self._api.store, 0
         while not self._ended.is_set():
             with store.lock:
-                tasks = dict.fromkeys(self._affected(seen))
-                seen = store.version
+                before, seen = seen, store.version
+                tasks = dict.fromkeys(self._affected(before))  # what this changes is seen the next time
             now = time.monotonic()
             for task in [*tasks, *(task for task, due in self._later.items() if due <= now and task not in tasks)]:
                 self._look_at(task)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from watcher.sandbox.cluster.api import SAFE_LETTERS, Api
 from watcher.sandbox.cluster.conditions import RolloutStatus
-from watcher.sandbox.cluster.kinds import DEPLOYMENT, REPLICA_SET, Object
+from watcher.sandbox.cluster.kinds import DEPLOYMENT, POD, REPLICA_SET, Object
 from watcher.sandbox.cluster.replicasets import controller_reference
 from watcher.sandbox.cluster.rolling import (
     by_age,
@@ -168,7 +168,7 @@ class DeploymentController:
         if spec["strategy"]["type"] == "Recreate":
             for one in family.old:
                 self._scale(family.deployment, one, 0)
-            if not counted(family.old, "replicas"):
+            if not any(self._has_pods(one) for one in family.old):
                 self._scale(family.deployment, new, spec["replicas"])
             return
         size = new_size(spec, new, family.everyone)
@@ -179,6 +179,13 @@ class DeploymentController:
         for one in family.old:
             if one["metadata"]["name"] in sizes:
                 self._scale(family.deployment, one, sizes[one["metadata"]["name"]])
+
+    def _has_pods(self, replica_set: Object) -> bool:
+        """Whether any of its pods is still there, if only to be ended."""
+        owned = self._api.store.owned(replica_set["metadata"]["uid"])
+        return any(
+            kind is POD and item["status"].get("phase") not in {"Succeeded", "Failed"} for kind, _, item in owned
+        )
 
     def _scale(self, deployment: Object, replica_set: Object, size: int) -> None:
         spec = deployment["spec"]

@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Protocol
 
 from watcher.sandbox.cluster.api import timestamp
-from watcher.sandbox.cluster.client import Client, Refused
+from watcher.sandbox.cluster.client import Refused
 from watcher.sandbox.cluster.kinds import Object
 from watcher.sandbox.cluster.runners import Process, Runner
 from watcher.sandbox.cluster.statuses import ended_status, running_status, waiting_status
@@ -32,6 +33,31 @@ def loopback_addresses() -> Iterator[str]:
         yield f"127.{64 + number // 64516 % 64}.{number // 254 % 254}.{number % 254 + 1}"
 
 
+class Api(Protocol):
+    """What a node asks of an API server, as `Client` does it. Refusals are `Refused`, silence is an OSError."""
+
+    def get(self, path: str) -> Object:
+        """The document at `path`."""
+
+    def create(self, path: str, body: Object) -> Object:
+        """POST an object."""
+
+    def merge(self, path: str, change: Object) -> Object:
+        """PATCH with a merge patch."""
+
+    def delete(self, path: str, options: Object) -> Object:
+        """DELETE with `DeleteOptions`."""
+
+    def watch(self, path: str) -> Iterator[Object]:
+        """The events of the watch at `path`, until the server ends it."""
+
+    def drop_kept(self) -> None:
+        """Close the connection that is kept for the calling thread."""
+
+    def close(self) -> None:
+        """Close every connection."""
+
+
 @dataclass
 class _Pod:
     """A pod on the node; `runner` is None while it waits to be restarted."""
@@ -49,9 +75,19 @@ class Node:
 
     `run` gets the pod with its `status.podIP`, the next of `addresses`. The real API server's pod proxy reaches no
     loopback address; there, give it the host's own. The client is the node's: it closes it at its end.
+    Without `binds`, pods run without being bound: a cluster with real nodes deletes those bound to one it doesn't know.
     """
 
-    def __init__(self, client: Client, run: Run, namespace: str = "", addresses: Iterator[str] | None = None) -> None:
+    def __init__(
+        self,
+        client: Api,
+        run: Run,
+        namespace: str = "",
+        addresses: Iterator[str] | None = None,
+        *,
+        binds: bool = True,
+    ) -> None:
+        self._binds = binds
         self.name = "node-1"
         self._client = client
         self._run = run
@@ -134,7 +170,7 @@ class Node:
         else:
             self._safely(self._accept, item)
 
-    def _safely(self, action: Callable[..., None], *arguments: object) -> None:
+    def _safely(self, action: Callable[..., object], *arguments: object) -> None:
         """Do something that the API server may refuse; the next event or tick brings it up again."""
         try:
             action(*arguments)
@@ -148,9 +184,9 @@ class Node:
             return
         if "deletionTimestamp" in item["metadata"]:
             pod = self._pods.pop(uid, None)
-            self._help(lambda: self._safely(self._terminate, item, pod))
+            self._help(lambda: self._terminate(item, pod))
         elif uid not in self._pods and item["status"].get("phase") not in {"Succeeded", "Failed"}:
-            if "nodeName" not in item["spec"]:
+            if self._binds and "nodeName" not in item["spec"]:
                 target = {"apiVersion": "v1", "kind": "Node", "name": self.name}
                 self._client.create(f"{_path(item)}/binding", {"metadata": {"name": _name(item)}, "target": target})
             address = item["status"].get("podIP") or next(self._addresses)
@@ -192,10 +228,11 @@ class Node:
         pod.ready = ready
 
     def _terminate(self, item: Object, pod: _Pod | None) -> None:
+        """End a pod that is being deleted, and tell the API server that it has ended."""
         if pod and pod.runner:
             pod.runner.stop()
-        self._client.delete(_path(item), {"gracePeriodSeconds": 0, "preconditions": {"uid": item["metadata"]["uid"]}})
-
+        options = {"gracePeriodSeconds": 0, "preconditions": {"uid": item["metadata"]["uid"]}}
+        self._safely(self._client.delete, _path(item), options)
         self._client.drop_kept()
 
     def _end(self, pod: _Pod) -> None:

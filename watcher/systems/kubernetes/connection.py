@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 import urllib3
 from kubernetes.client import ApiClient, Configuration
-from kubernetes.client.exceptions import OpenApiException
+from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
 
 from watcher import __version__
@@ -198,7 +198,7 @@ class Connection:
             response: urllib3.BaseHTTPResponse = self._client.call_api(
                 ask.method, url, header_params=headers, body=ask.body, _request_timeout=timeout
             ).response
-        except (urllib3.exceptions.HTTPError, OpenApiException, OSError, ValueError) as error:
+        except (urllib3.exceptions.HTTPError, ApiException, OSError, ValueError) as error:
             raise unreachable(error, str(ask), self.server) from None
         return response
 

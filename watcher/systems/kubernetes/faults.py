@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import urllib3.exceptions as network
+from kubernetes.client.exceptions import ApiException
 
 from watcher.systems.fault import Fault
 
@@ -112,8 +113,10 @@ def status_object(body: bytes) -> Json | None:
 
 
 def unreachable(error: Exception, request: str, server: str) -> Unavailable:
-    """Tell the fault behind an exception of the network, by its kind only: its text may hold a header or a query."""
-    if isinstance(error, network.NewConnectionError):  # a connect timeout too, by its class
+    """Tell the fault behind an exception of the network, mostly by its kind: its text may hold a header or a query."""
+    if isinstance(error, ApiException):  # what the client makes of a failed TLS handshake, and of nothing else here
+        why = f"TLS with {server} failed: {' '.join(str(error.reason).split())[:_LONGEST]}"
+    elif isinstance(error, network.NewConnectionError):
         cause = error.__cause__ or error.__context__
         why = f"can't connect to {server}: {getattr(cause, 'strerror', None) or 'no connection'}"
     elif isinstance(error, network.TimeoutError):
