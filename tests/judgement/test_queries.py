@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.judgement.made import NEW, OLD, POLICY, RATIO_CHECK, ROLLOUT, START, VALUE_CHECK
+from tests.judgement.made import NEW, OLD, POLICY, RATIO_CHECK, ROLLOUT, START, VALUE_CHECK, ratio_check
 from watcher.judgement.model import Revision, Rollout
 from watcher.judgement.queries import MOST_POINTS, fill, pods_of, points_for, questions, texts_of
-from watcher.policy.model import Check, Policy, SmokeJob
+from watcher.policy.model import Check, Policy, SmokeJob, Value
 
 BOTH = frozenset({"bad", "total", "p99"})
 OTHER = Rollout("web", "front.end", "uid-2", Revision(5, "front.end-7d9f84", "rs-9"), (), START)
@@ -92,15 +92,17 @@ def test_nothing_under_watch_asks_nothing() -> None:
 
 def test_rollouts_share_their_queries() -> None:
     """Three texts make three queries, for however many rollouts, and ask only for those whose policy has the text."""
-    only_ratio = Policy("r", "r.yaml", ("*",), 600.0, (replace(RATIO_CHECK, kind=RATIO_CHECK.kind),))
-    asking = questions([(ROLLOUT, (POLICY, only_ratio)), (OTHER, (only_ratio,))], {}, START + 30, 15.0)
-    assert [q.text for q in asking] == ["bad", "total", "p99"]
-    texts = {"bad": "$namespace", "total": "$namespace", "p99": "$deployment"}
-    ratio = replace(RATIO_CHECK, kind=replace(RATIO_CHECK.kind, bad="$namespace", total="$namespace."))  # type: ignore[type-var]
-    value = replace(VALUE_CHECK, kind=replace(VALUE_CHECK.kind, query=texts["p99"]))  # type: ignore[type-var,call-arg]
-    both = Policy("both", "b.yaml", ("*",), 600.0, (ratio, value))
-    filled = {q.text: q.query for q in questions([(ROLLOUT, (both,)), (OTHER, (both,))], {}, START + 30, 15.0)}
-    assert filled == {"$namespace": "(shop|web)", "$namespace.": "(shop|web).", "$deployment": "(checkout|front[.]end)"}
+    checks = (
+        ratio_check(bad="$namespace", total="count $namespace"),
+        replace(VALUE_CHECK, kind=Value("$deployment")),
+    )
+    both, one = Policy("both", "b.yaml", ("*",), 600.0, checks), Policy("one", "o.yaml", ("*",), 600.0, checks[:1])
+    asking = questions([(ROLLOUT, (both, one)), (OTHER, (one,))], {}, START + 30, 15.0)
+    assert {q.text: q.query for q in asking} == {
+        "$namespace": "(shop|web)",
+        "count $namespace": "count (shop|web)",
+        "$deployment": "checkout",
+    }
 
 
 @pytest.mark.parametrize(("seconds", "points"), [(0.0, 1), (15.0, 2), (60.0, 5), (61.0, 6), (59.0, 5), (0.1 * 3, 2)])

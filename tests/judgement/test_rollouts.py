@@ -261,8 +261,7 @@ def test_objects_without_optional_parts_are_read() -> None:
     bare = {"metadata": {"name": "a", "namespace": "b", "uid": "u", "annotations": None, "labels": None}, "spec": None}
     owner = [{"uid": "u", "controller": True}]
     meta = {"name": "a-1", "uid": "r", "creationTimestamp": CREATED, "ownerReferences": owner}
-    small = trim_replica_set({"metadata": {**meta, "annotations": {REVISION: "1"}}, "status": None})
-    rollout = judged(small, of=bare)
+    rollout = judged({"metadata": {**meta, "annotations": {REVISION: "1"}}, "status": None}, of=bare)
     assert (rollout.spec_paused, rollout.new.replicas) == (False, 0)
     assert trim_replica_set({"metadata": meta})["metadata"]["annotations"] == {}
 

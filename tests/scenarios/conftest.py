@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import require
-from watcher.sandbox.prometheus import PrometheusMissing, PrometheusServer, find_programs
+from tests.controlplane.http import until
+from tests.controlplane.real import RealCluster
+from tests.scenarios.gate import Gate
+from tests.scenarios.stage import Stage
+from tests.scenarios.traffic import Traffic
+from watcher.sandbox.prometheus import PrometheusMissing, PrometheusServer, Target, find_programs
+
+MakeStage = Callable[..., Stage]
 
 SCRAPE_INTERVAL = 0.5
 """Seconds; what a window of 5 s needs for its figures to be steady."""
@@ -23,3 +33,38 @@ def prometheus_server() -> Iterator[PrometheusServer]:
         raise
     with PrometheusServer(programs, SCRAPE_INTERVAL) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def traffic(prometheus_server: PrometheusServer) -> Iterator[Traffic]:
+    """The page that this Prometheus scrapes. It is the only target, set once: a new one takes up to 6 s to be seen."""
+    with Traffic() as traffic:
+        prometheus_server.set_targets([Target(traffic.address)])
+        until(lambda: traffic.page.requests)
+        yield traffic
+
+
+@pytest.fixture
+def make_stage(
+    real_cluster: RealCluster, prometheus_server: PrometheusServer, traffic: Traffic, tmp_path: Path
+) -> Iterator[MakeStage]:
+    """Make the test's stage, once, with what it wants otherwise than usual."""
+    with ExitStack() as stack:
+        gate = stack.enter_context(Gate(prometheus_server.url))
+
+        def make(**wishes: Any) -> Stage:
+            return stack.enter_context(Stage(real_cluster, gate, traffic, tmp_path, **wishes))
+
+        yield make
+
+
+@pytest.fixture
+def stage(make_stage: MakeStage) -> Stage:
+    """A stage with all three policies, whose watch lasts longer than the test."""
+    return make_stage()
+
+
+@pytest.fixture
+def short_stage(make_stage: MakeStage) -> Stage:
+    """A stage whose watch lasts 10 s."""
+    return make_stage(watch_for="10s")

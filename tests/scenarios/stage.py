@@ -57,6 +57,10 @@ POLICIES = {
       - name: smoke-tests
         smokeTest: {job: {label: canary-watch.io/smoke-test-for}}
 """,
+    "smoke-probe": """\
+      - name: smoke-probe
+        smokeTest: {http: {url: "http://ADDRESS/smoke", failures: 3, timeout: 1s}}
+""",
 }
 
 
@@ -82,6 +86,10 @@ class Daemon:
     def said(self) -> str:
         """All of its output so far."""
         return self.log.read_text(errors="replace")
+
+
+def _image(obj: dict[str, Any]) -> str:
+    return str(obj["spec"]["template"]["spec"]["containers"][0]["image"])
 
 
 class _Served:
@@ -154,7 +162,8 @@ class Stage:
         for name in self.policies:
             (policies / f"{name}.yaml").write_text(
                 f"apiVersion: canary-watch/v1\nkind: RollbackPolicy\nmetadata: {{name: {name}}}\n"
-                f"spec:\n  watchFor: {self.watch_for}\n  verifyWithin: 30s\n  checks:\n{POLICIES[name]}"
+                f"spec:\n  match: {{namespaces: [\"*\"]}}\n  watchFor: {self.watch_for}\n  verifyWithin: 30s\n  checks:\n"
+                + POLICIES[name].replace("ADDRESS", f"{self.traffic.host}:{self.traffic.pods_port}")
             )
         for name, text in (("routing-key", ROUTING_KEY), ("api-token", API_TOKEN), ("slack-token", SLACK_TOKEN)):
             (self.folder / name).write_text(text + "\n")
@@ -184,6 +193,10 @@ class Stage:
         kubeconfig = str(self.folder / "kubeconfig")
         return [sys.executable, "-m", "watcher", *arguments, "--kubeconfig", kubeconfig]
 
+    def env(self) -> dict[str, str]:
+        """The environment of canary-watch's processes."""
+        return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
     def start(self, *arguments: str) -> Daemon:
         """Start a daemon."""
         log = self.folder / f"daemon-{len(self.daemons)}.log"
@@ -192,7 +205,7 @@ class Stage:
                 self.command("run", "--config", str(self.folder / "config.yaml"), "--verbose", *arguments),
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONPATH": os.getcwd()},
+                env=self.env(),
             )
         self.daemons.append(Daemon(process, log))
         return self.daemons[-1]
@@ -234,19 +247,54 @@ class Stage:
             },
         }
 
+    def verdicts(self) -> dict[str, str]:
+        """The verdict on each revision, by its image; revisions without one are left out."""
+        listed = self.http.get(f"/apis/apps/v1/namespaces/{self.namespace}/replicasets")["items"]
+        notes = {_image(rs): rs["metadata"].get("annotations", {}).get("canary-watch.io/verdict", "") for rs in listed}
+        return {image: verdict for image, verdict in notes.items() if verdict}
+
+    def annotate(self, notes: dict[str, str | None], deployment: str = "checkout") -> None:
+        """Set annotations on a Deployment; None removes one."""
+        self.http.change(self.path(deployment), {"metadata": {"annotations": notes}})
+
+    def annotate_namespace(self, namespace: str, notes: dict[str, str | None]) -> None:
+        """Set annotations on a Namespace; None removes one."""
+        self.http.change(f"/api/v1/namespaces/{namespace}", {"metadata": {"annotations": notes}})
+
+    def smoke_job(self, name: str, *, passes: bool, deployment: str = "checkout") -> None:
+        """Start a smoke test's Job for a Deployment; the node runs its command as a process."""
+        container = {"name": "smoke", "image": "smoke:1", "command": ["true" if passes else "false"]}
+        template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
+        labels = {"canary-watch.io/smoke-test-for": deployment}
+        body = {"metadata": {"name": name, "labels": labels}, "spec": {"backoffLimit": 0, "template": template}}
+        self.http.create(f"/apis/batch/v1/namespaces/{self.namespace}/jobs", body)
+
+    def job_ended(self, name: str) -> bool:
+        """Whether a Job has completed or failed."""
+        found = self.http.get(f"/apis/batch/v1/namespaces/{self.namespace}/jobs/{name}")
+        return any(c["type"] in ("Complete", "Failed") for c in found.get("status", {}).get("conditions", []))
+
+    def cli(self, *arguments: str) -> str:
+        """Run another command of canary-watch to its end; its output. It must succeed."""
+        done = subprocess.run(
+            self.command(*arguments), capture_output=True, text=True, timeout=30, check=False, env=self.env()
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     def deployment(self, name: str = "checkout") -> dict[str, Any]:
         """The Deployment as it is."""
         return self.http.get(self.path(name))
 
     def image(self, name: str = "checkout") -> str:
         """The image that the Deployment asks for."""
-        return str(self.deployment(name)["spec"]["template"]["spec"]["containers"][0]["image"])
+        return _image(self.deployment(name))
 
     def rolled_out(self, name: str, image: str) -> int:
         """The revision, once the Deployment has come to `image` with all of its pods; else 0."""
         found = self.deployment(name)
         status = found.get("status", {})
-        current = found["spec"]["template"]["spec"]["containers"][0]["image"] == image
+        current = _image(found) == image
         seen = status.get("observedGeneration", 0) >= found["metadata"]["generation"]
         full = status.get("availableReplicas") == status.get("updatedReplicas") == status.get("replicas") == 2
         return (

@@ -5,10 +5,13 @@ from __future__ import annotations
 import gc
 import json
 import secrets
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,7 @@ from tests.controlplane.real import RealCluster
 from tests.scenarios.gate import Gate
 from watcher.sandbox.cluster import EmbeddedCluster
 from watcher.sandbox.prometheus import PrometheusServer
-from watcher.sandbox.stand_in import Mode, Reply, Request, StandIn, json_reply
+from watcher.sandbox.stand_in import Mode, Request
 from watcher.systems.kubernetes import Connection
 
 PATIENCE = 0.3
@@ -35,6 +38,7 @@ class Way:
     through: Http
     direct: Http
     namespace: str
+    token: str
 
     @property
     def path(self) -> str:
@@ -51,7 +55,7 @@ def way(request: pytest.FixtureRequest) -> Iterator[Way]:
     with Gate(cluster.url, ca_file) as gate:
         through, direct = Http(gate.url, cluster.token), Http(cluster.url, cluster.token, ca_file)
         direct.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
-        yield Way(gate, through, direct, namespace)
+        yield Way(gate, through, direct, namespace, cluster.token)
         direct.request("DELETE", f"/api/v1/namespaces/{namespace}")
         through.session.close()
         direct.session.close()
@@ -82,15 +86,13 @@ def test_requests_and_answers_go_through_unchanged(way: Way) -> None:
 
 def test_the_daemons_client_sends_its_token_through(way: Way, tmp_path: Path) -> None:
     """The daemon's own client takes the gate's kubeconfig, and its bearer token reaches the gate over plain HTTP."""
-    token = way.direct.session.headers["Authorization"].removeprefix("Bearer ")  # type: ignore[union-attr, arg-type]
-    kubeconfig = way.gate.write_kubeconfig(tmp_path / "kubeconfig", str(token), way.namespace)
+    kubeconfig = way.gate.write_kubeconfig(tmp_path / "kubeconfig", way.token, way.namespace)
     connection = Connection.open(str(kubeconfig))
     assert connection.namespace == way.namespace
     connection.create(way.path, config_map("one", data={"key": "1"}))
     assert connection.get(f"{way.path}/one")["data"] == {"key": "1"}
     assert [one.method for one in way.gate.requests] == ["POST", "GET"]
-    assert {one.headers["Authorization"] for one in way.gate.requests} == {f"Bearer {token}"}
-    connection._client.rest_client.pool_manager.clear()
+    assert {one.headers["Authorization"] for one in way.gate.requests} == {f"Bearer {way.token}"}
 
 
 class _Watcher(threading.Thread):
@@ -152,7 +154,7 @@ def _outcome(way: Way, value: str) -> object:
     headers = {**way.through.session.headers, "Content-Type": "application/merge-patch+json"}
     body = json.dumps({"data": {"key": value}})
     try:
-        answer = requests.patch(url, data=body, headers=headers, timeout=PATIENCE)  # type: ignore[arg-type]
+        answer = requests.patch(url, data=body, headers=headers, timeout=PATIENCE)
         content_type = answer.headers["Content-Type"]
     except requests.RequestException:
         return "hung"
@@ -196,102 +198,27 @@ def test_hooks_run_round_what_the_cluster_does(way: Way) -> None:
     assert seen == {"before": (404, False), "after": (200, False)}
 
 
-@dataclass
-class _Pieces:
-    """A stream that says one piece and then nothing, until it is cut; `breaks` makes that an error."""
+def test_a_client_killed_before_its_answer_leaves_the_change_behind(way: Way) -> None:
+    """What `after` is for: the client dies unanswered, the cluster has its change, and the gate serves the next one."""
+    address = f"{way.gate.url}{way.path}"
+    send = (
+        "import json, sys, urllib.request as r; "
+        "r.urlopen(r.Request(sys.argv[1], sys.argv[2].encode(), json.loads(sys.argv[3])), timeout=10)"
+    )
+    body = json.dumps(config_map("one"))
+    headers = json.dumps({"Authorization": f"Bearer {way.token}", "Content-Type": "application/json"})
+    codes: list[int] = []
 
-    breaks: bool = False
-    over: threading.Event = field(default_factory=threading.Event)
-    closed: threading.Event = field(default_factory=threading.Event)
+    def die(request: Request) -> None:
+        client.kill()
+        codes.append(client.wait(10))
 
-    def __iter__(self) -> Iterator[bytes]:
-        yield b'{"piece": 1}\n'
-        self.over.wait(10)
-        if self.breaks:
-            raise ConnectionAbortedError
-
-    def cut(self) -> None:
-        """End."""
-        self.over.set()
-
-    def close(self) -> None:
-        """Note it."""
-        self.closed.set()
-
-
-class _Upstream(StandIn):
-    """A system with nothing but a watch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pieces = _Pieces()
-
-    def answer(self, request: Request) -> Reply:
-        """The watch, or the request's own query."""
-        if "watch" in request.query:
-            return Reply(200, content_type="application/json", stream=self.pieces)
-        return json_reply(200, {"target": request.target})
-
-
-@pytest.fixture
-def upstream() -> Iterator[_Upstream]:
-    """The system behind the gate."""
-    with _Upstream() as upstream:
-        yield upstream
-    gc.collect()  # as above
-
-
-@pytest.mark.parametrize("end", ["client", "refused", "stop"])
-def test_the_upstreams_watch_ends_with_the_clients(upstream: _Upstream, end: str) -> None:
-    """Whether the client goes away, is cut or the gate stops: the silent watch behind it is closed at once."""
-    with Gate(upstream.url) as gate, requests.get(f"{gate.url}/?watch=1", stream=True, timeout=5) as answer:
-        lines = answer.iter_lines(chunk_size=None)
-        assert next(lines) == b'{"piece": 1}'
-        assert not upstream.pieces.closed.wait(0.1)
-        if end == "client":
-            answer.close()
-        elif end == "refused":
-            gate.inject("refused")
-        else:
-            gate.stop()
-        assert upstream.pieces.closed.wait(1)
-
-
-def test_a_watch_that_the_upstream_cuts_is_cut(upstream: _Upstream) -> None:
-    """A client can tell a watch that broke from one that ended."""
-    upstream.pieces.breaks = True
-    with Gate(upstream.url) as gate, requests.get(f"{gate.url}/?watch=1", stream=True, timeout=5) as answer:
-        lines = answer.iter_lines(chunk_size=None)
-        next(lines)
-        upstream.pieces.cut()
-        with pytest.raises(requests.exceptions.ChunkedEncodingError):
-            next(lines)
-
-
-def test_a_watch_can_hang_half_way_through_an_event(upstream: _Upstream) -> None:
-    """Half of an event comes and nothing more, until the gate recovers; nothing stays open behind it."""
-    with Gate(upstream.url) as gate:
-        gate.inject("hung-halfway")
-        with requests.get(f"{gate.url}/?watch=1", stream=True, timeout=5) as answer:
-            assert answer.raw.read1() == b'{"piec'
-            assert upstream.pieces.closed.wait(1)
-            gate.recover()
-            with pytest.raises(requests.exceptions.ChunkedEncodingError):
-                answer.content  # noqa: B018
-
-
-def test_the_target_is_passed_on_as_it_was_sent(upstream: _Upstream) -> None:
-    """Path and query are neither decoded nor put in another order; an upstream with a path of its own keeps it."""
-    with Gate(f"{upstream.url}/base") as gate:
-        target = "/a%2Fb?z=1&a=%20+&z=2&empty"
-        assert requests.get(f"{gate.url}{target}", timeout=5).json() == {"target": f"/base{target}"}
-
-
-def test_an_upstream_that_is_gone_is_a_bad_gateway(upstream: _Upstream) -> None:
-    """502 tells that the gate works and the system behind it doesn't."""
-    upstream.inject("refused")
-    with Gate(upstream.url) as gate:
-        assert requests.get(gate.url, timeout=5).status_code == 502
+    way.gate.after = die
+    client = subprocess.Popen([sys.executable, "-c", send, address, body, headers])
+    until(lambda: codes)
+    assert codes == [-signal.SIGKILL]
+    way.gate.after = lambda request: None
+    assert way.through.get(f"{way.path}/one")["metadata"]["name"] == "one"
 
 
 def test_prometheus_answers_through_the_gate(prometheus_server: PrometheusServer) -> None:

@@ -41,7 +41,6 @@ REASONS: Mapping[str, Outcome] = {
     "prometheus-error": "Unknown",
     "partial-answer": "Unknown",
     "ambiguous-series": "Unknown",
-    "not-asked": "Unknown",
 }
 
 

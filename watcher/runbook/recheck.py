@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 
 from watcher.judgement.judge import Question, judge
 from watcher.judgement.model import Grid, Revision, Rollout
@@ -46,10 +47,9 @@ class CheckAgain:
         grid = Grid(float(math.floor(now)), 1.0, 1)
         answers = [self._prometheus.range(fill(text, [rollout]), grid) for text in texts_of(check)]
         subjects = Subjects([rollout])
-        if isinstance(check.kind, Ratio):
-            return read_ratios(check.kind, subjects, answers[0], answers[1])[rollout.key]
-        assert isinstance(check.kind, Value)
-        return read_values(check.kind, subjects, answers[0])[rollout.key]
+        if isinstance(check.kind, Value):
+            return read_values(check.kind, subjects, answers[0])[rollout.key]
+        return read_ratios(cast(Ratio, check.kind), subjects, answers[0], answers[1])[rollout.key]
 
     def _ask_probe(self, kind: SmokeProbe, case: Case) -> tuple[bool, str]:
         url = probe_url(kind, case.namespace, case.deployment)

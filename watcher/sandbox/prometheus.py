@@ -41,7 +41,7 @@ class Programs:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One address to scrape (`host:port`) and the labels that its series get."""
+    """One address to scrape (`host:port`) and the labels that its series get unless they bring them along."""
 
     address: str
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -193,7 +193,9 @@ class PrometheusServer:
 
     def _write_config(self) -> None:
         """Write the configuration as JSON, which is YAML too."""
-        pods = {"job_name": "pods", "file_sd_configs": [{"files": [str(self._folder / "targets.json")]}]}
+        found = [{"files": [str(self._folder / "targets.json")]}]
+        # A page may name the pods it speaks for itself; a target's own labels are for those that don't.
+        pods = {"job_name": "pods", "honor_labels": True, "file_sd_configs": found}
         interval = f"{round(self._scrape_interval * 1000)}ms"
         config = {"global": {"scrape_interval": interval, "scrape_timeout": interval}, "scrape_configs": [pods]}
         (self._folder / "prometheus.yml").write_text(json.dumps(config, indent=2))

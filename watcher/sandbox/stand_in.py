@@ -1,7 +1,7 @@
 """An HTTP server that stands in for an outside system, and that can be made to fail in the usual ways.
 
-`pagerduty` and `slack` beside it say what is answered, `listener` has the sockets; the demo and the tests start them and
-make them fail.
+`pagerduty` and `slack` beside it say what is answered, `listener` has the sockets; the demo and the tests start
+stand-ins and make them fail.
 """
 
 from __future__ import annotations

@@ -223,7 +223,9 @@ def test_delete_honours_preconditions(bed: Bed) -> None:
 
 def test_a_deleted_namespace_takes_everything_with_it(bed: Bed) -> None:
     """Deleting a namespace refuses new objects in it, removes those that are there, pods included, and then goes."""
-    bed.http.create(bed.path("deployments"), deployment("shop", "shop:1"))
+    body = deployment("shop", "shop:1")
+    body["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 1
+    bed.http.create(bed.path("deployments"), body)
     bed.http.create(bed.path("configmaps"), config_map("one"))
     bed.settled("shop")
     namespace = f"/api/v1/namespaces/{bed.namespace}"

@@ -51,14 +51,6 @@ def test_a_command_gets_its_environment(bed: Bed) -> None:
     assert condition(until(lambda: over(bed, "env")), "Complete")
 
 
-def test_a_job_retries_up_to_its_backoff_limit(bed: Bed) -> None:
-    """With backoffLimit 1 a failing Job gets a second pod before it fails."""
-    bed.http.create(bed.path("jobs"), job("smoke", "false", backoffLimit=1))
-    item = until(lambda: over(bed, "smoke"), timeout=40)
-    assert condition(item, "Failed")
-    assert len(bed.items("pods", labelSelector="job-name=smoke")) == 2
-
-
 def test_a_job_is_ended_at_its_deadline(bed: Bed) -> None:
     """A Job that runs longer than activeDeadlineSeconds fails as DeadlineExceeded and its pod goes."""
     bed.http.create(bed.path("jobs"), job("slow", "sleep", "60", activeDeadlineSeconds=1))

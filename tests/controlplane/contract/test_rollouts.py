@@ -81,9 +81,9 @@ def test_good_bad_bad_good(bed: Bed, shop: str) -> None:
     for release in ("shop:2-bad", "shop:3-bad"):
         bed.switches.set_ready(release, False)
         bed.set_image(shop, release)
-        until(lambda: bed.deployment(shop)["status"].get("updatedReplicas"))
+        until(lambda release=release: image(bed.current(shop)) == release)  # type: ignore[misc]
+        until(lambda: bed.current(shop)["status"].get("replicas"))
         assert bed.deployment(shop)["status"]["availableReplicas"] >= 2
-        assert image(bed.current(shop)) == release
     bed.set_image(shop, "shop:4")
     bed.settled(shop)
     revisions = bed.replica_sets(shop)
@@ -170,6 +170,16 @@ def test_an_annotation_of_a_replica_set_stays(bed: Bed, shop: str) -> None:
     bed.settled(shop)
     assert notes(bed.http.get(path))["canary-watch.io/verdict"] == "proven"
     assert "canary-watch.io/verdict" not in notes(bed.deployment(shop))
+
+
+def test_the_scale_subresource_sets_replicas(bed: Bed, shop: str) -> None:
+    """What `kubectl scale` does: a patch of the Scale changes spec.replicas, and reading it back shows both counts."""
+    path = bed.path("deployments", f"{shop}/scale")
+    assert bed.http.change(path, {"spec": {"replicas": 3}})["spec"]["replicas"] == 3
+    bed.settled(shop)
+    scale = bed.http.get(path)
+    assert (scale["kind"], scale["spec"]["replicas"], scale["status"]["replicas"]) == ("Scale", 3, 3)
+    assert scale["status"]["selector"] == "app=shop"
 
 
 def test_a_paused_deployment_rolls_nothing_out(bed: Bed, shop: str) -> None:

@@ -13,7 +13,18 @@ from watcher.sandbox.cluster.api import Api
 from watcher.sandbox.cluster.deployments import DeploymentController
 from watcher.sandbox.cluster.garbage import collect, finish_namespace
 from watcher.sandbox.cluster.jobs import JobController
-from watcher.sandbox.cluster.kinds import BY_NAME, DEPLOYMENT, JOB, KINDS, NAMESPACE, REPLICA_SET, Key, Kind, Object
+from watcher.sandbox.cluster.kinds import (
+    BY_NAME,
+    DEPLOYMENT,
+    JOB,
+    KINDS,
+    NAMESPACE,
+    POD,
+    REPLICA_SET,
+    Key,
+    Kind,
+    Object,
+)
 from watcher.sandbox.cluster.refusal import Refusal
 from watcher.sandbox.cluster.replicasets import ReplicaSetController
 from watcher.sandbox.cluster.store import Change, Forgotten
@@ -80,9 +91,12 @@ class Controllers(threading.Thread):
         else:
             yield change.kind.name, change.key
         for item in filter(None, (change.before, change.after)):
-            for owner in item["metadata"].get("ownerReferences") or ():
-                if owner.get("controller") and (owner["apiVersion"], owner["kind"]) in BY_NAME:
-                    yield owner["kind"], (namespace, owner["name"])
+            yield from _controllers(namespace, item)
+        if change.kind is POD and change.after is None and change.before:
+            # a Deployment with the strategy Recreate waits for the last old pod to be gone
+            for _, key in _controllers(namespace, change.before):
+                if replica_set := self._api.store.get(REPLICA_SET, key):
+                    yield from _controllers(namespace, replica_set)
 
     def _look_at(self, task: Task) -> None:
         self._later.pop(task, None)
@@ -98,3 +112,9 @@ class Controllers(threading.Thread):
                 again = RETRY_SECONDS
         if again is not None:
             self._later[task] = time.monotonic() + again
+
+
+def _controllers(namespace: str, item: Object) -> Iterator[Task]:
+    for owner in item["metadata"].get("ownerReferences") or ():
+        if owner.get("controller") and (owner["apiVersion"], owner["kind"]) in BY_NAME:
+            yield owner["kind"], (namespace, owner["name"])

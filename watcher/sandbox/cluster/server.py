@@ -15,7 +15,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from watcher.sandbox.cluster import listing, proxy, refusal
 from watcher.sandbox.cluster.api import Api
-from watcher.sandbox.cluster.kinds import BY_RESOURCE, NAMESPACE, POD, Kind, Object, discovery
+from watcher.sandbox.cluster.kinds import BY_RESOURCE, DEPLOYMENT, NAMESPACE, POD, REPLICA_SET, Kind, Object, discovery
+from watcher.sandbox.cluster.scale import read_scale, write_scale
 
 REMEMBERED_REQUESTS = 10_000
 Parameters = dict[str, str]
@@ -169,6 +170,8 @@ class Handler(BaseHTTPRequestHandler):
         kind = route.kind
         if kind is POD and route.subresource == "binding" and self.command == "POST":
             return self._bind(route, body), 201
+        if kind in {DEPLOYMENT, REPLICA_SET} and route.subresource == "scale" and self.command != "POST":
+            return self._scale(route, body), 200
         if route.subresource not in ({"", "status"} if kind.status else {""}):
             raise refusal.no_such_resource()
         if self.command == "POST" and not route.name and (route.namespace or not kind.namespaced):
@@ -189,6 +192,12 @@ class Handler(BaseHTTPRequestHandler):
     def _bind(self, route: Route, body: Any) -> Object:
         self.server.api.bind(route.namespace, route.name, body["target"]["name"])
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+    def _scale(self, route: Route, body: Any) -> Object:
+        where = route.namespace, route.name
+        if self.command == "GET":
+            return read_scale(self.server.api.read(route.kind, *where))
+        return write_scale(self.server.api, route.kind, where, body)
 
     def _read(self, route: Route, parameters: Parameters, body: Any) -> Object:
         return self.server.api.read(route.kind, route.namespace, route.name)

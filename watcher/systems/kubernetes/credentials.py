@@ -39,7 +39,8 @@ def _service_account(configuration: Configuration) -> str:
     """Fill in the service account's credentials (the client re-reads its token); its namespace comes back."""
     try:
         load_incluster_config(configuration)  # type: ignore[no-untyped-call]
-        return _SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip()
+        mounted = _SERVICE_ACCOUNT_NAMESPACE
+        return mounted.read_text(encoding="utf-8").strip() if mounted.is_file() else ""
     except (ConfigException, OSError, ValueError) as error:
         raise NotConfigured(f"the pod's service account can't be used: {_told(error)}", lasting=True) from None
 

@@ -1,0 +1,170 @@
+"""Fixtures of the runbook's tests: an embedded cluster with a shop in it, and the vendors' stand-ins, all over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.runbook.parts import NOW, Line, decision, until
+from watcher.adapters import PagerDutyPager, SlackAnnouncer
+from watcher.judgement.model import Rollout
+from watcher.judgement.rollouts import History, rollout_of
+from watcher.runbook.case import Case, open_case
+from watcher.sandbox import pagerduty as pagerduty_stand_in
+from watcher.sandbox import slack as slack_stand_in
+from watcher.sandbox.cluster.embedded import EmbeddedCluster
+from watcher.systems.kubernetes import Connection, paths
+from watcher.systems.pagerduty import PagerDuty, PagerDutySettings
+from watcher.systems.secret_file import SecretFile
+from watcher.systems.slack import Slack, SlackSettings
+
+Json = dict[str, Any]
+OWN = "canary-watch"
+TOKEN, SENDER, TIMEOUT = "u+token", "canary-watch@example.com", 1.0
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    """The embedded cluster, with the daemon's own namespace; every test has a namespace of its own beside it."""
+    with EmbeddedCluster() as embedded:
+        kubeconfig = embedded.write_kubeconfig(tmp_path_factory.mktemp("cluster") / "kubeconfig", OWN)
+        connection = Connection.open(str(kubeconfig))
+        connection.create(paths.namespaces(), {"metadata": {"name": OWN}})
+        yield connection
+
+
+def template(image: str, port: int = 8080) -> Json:
+    """A pod template with a field that this code knows nothing of."""
+    container = {"name": "shop", "image": image, "ports": [{"name": "http", "containerPort": port}]}
+    return {
+        "metadata": {"labels": {"app": "checkout"}, "annotations": {"team": "payments"}},
+        "spec": {"containers": [container], "priorityClassName": "high", "dnsConfig": {"searches": ["shop.local"]}},
+    }
+
+
+@dataclass
+class Shop:
+    """The Deployment checkout in a namespace of its own. `line` is how the steps reach the cluster."""
+
+    connection: Connection
+    namespace: str
+    line: Line
+
+    @property
+    def path(self) -> str:
+        """The Deployment's path."""
+        return paths.deployments(self.namespace, "checkout")
+
+    def deployment(self) -> Json:
+        """The Deployment as it is."""
+        return self.connection.get(self.path)
+
+    def revisions(self) -> dict[int, Json]:
+        """Its ReplicaSets by revision."""
+        listed = self.connection.get(paths.replica_sets(self.namespace))["items"]
+        return {int(rs["metadata"]["annotations"]["deployment.kubernetes.io/revision"]): rs for rs in listed}
+
+    def annotate(self, path: str, **notes: str | None) -> None:
+        """Set or remove annotations of ours on any object; `_` in a name stands for `-`."""
+        named = {f"canary-watch.io/{key.replace('_', '-')}": value for key, value in notes.items()}
+        self.connection.merge_patch(path, {"metadata": {"annotations": named}})
+
+    def ship(self, image: str) -> Json:
+        """Give the Deployment another image and wait until the controller has made a revision of it."""
+        newest = max(self.revisions(), default=0)
+        self.connection.merge_patch(self.path, {"spec": {"template": template(image)}})
+        until(lambda: self.settled() and max(self.revisions()) > newest, f"a revision of {image}")
+        return self.deployment()
+
+    def settled(self) -> bool:
+        """Whether the controller has seen the Deployment and numbered its newest ReplicaSet."""
+        now = self.deployment()
+        notes = now["metadata"].get("annotations") or {}
+        seen = (now.get("status") or {}).get("observedGeneration") == now["metadata"]["generation"]
+        return seen and notes.get("deployment.kubernetes.io/revision") == str(max(self.revisions(), default=0))
+
+    def rollout(self) -> Rollout:
+        """The newest revision's rollout, as the view would see it."""
+        now = self.deployment()
+        history = History([now], self.connection.get(paths.replica_sets(self.namespace))["items"])
+        return rollout_of(now, history.of(now), None)
+
+    def case(self) -> Case:
+        """A case to roll the newest revision back."""
+        return open_case(decision(about=self.rollout()), ("prod", "us-east-1"), NOW)
+
+    def images(self) -> str:
+        """The image that the Deployment's template names."""
+        return str(self.deployment()["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+@pytest.fixture
+def shop(cluster: Connection, request: pytest.FixtureRequest) -> Iterator[Shop]:
+    """The shop at revision 2, which is the bad one."""
+    namespace = "t-" + request.node.name.translate({ord(c): "-" for c in "[]_.,/ "}).lower().strip("-")[:40].strip("-")
+    cluster.create(paths.namespaces(), {"metadata": {"name": namespace}})
+    made = Shop(cluster, namespace, Line(cluster))
+    body = {
+        "metadata": {"name": "checkout", "annotations": {"owner": "payments", "canary-watch.io/slo-p99": "300ms"}},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": {"app": "checkout"}},
+            "template": template("shop:1"),
+        },
+    }
+    cluster.create(paths.deployments(namespace), body)
+    until(lambda: bool(made.revisions()) and made.settled(), "revision 1")
+    made.ship("shop:2")
+    yield made
+    for config_map in cluster.get(paths.config_maps(OWN))["items"]:
+        cluster.delete(paths.config_maps(OWN, config_map["metadata"]["name"]))
+    cluster.merge_patch(paths.namespaces(OWN), {"metadata": {"annotations": None}})
+    cluster.delete(paths.namespaces(namespace))
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Callable[[str], SecretFile]:
+    """Write a secret to a file."""
+
+    def write(content: str) -> SecretFile:
+        path = tmp_path / f"secret-{len(list(tmp_path.iterdir()))}"
+        path.write_text(content)
+        return SecretFile(path)
+
+    return write
+
+
+@pytest.fixture
+def slack_api() -> Iterator[slack_stand_in.Slack]:
+    """Slack's stand-in."""
+    with slack_stand_in.Slack("xoxb-1") as api:
+        yield api
+        assert api.violations == []
+
+
+@pytest.fixture
+def announcer(slack_api: slack_stand_in.Slack, secret: Callable[[str], SecretFile]) -> SlackAnnouncer:
+    """Slack as the daemon uses it."""
+    return SlackAnnouncer(Slack(SlackSettings(secret("xoxb-1"), "#deploy", f"{slack_api.url}/api/", TIMEOUT)))
+
+
+@pytest.fixture
+def pagerduty_api() -> Iterator[pagerduty_stand_in.PagerDuty]:
+    """PagerDuty's stand-in."""
+    with pagerduty_stand_in.PagerDuty(TOKEN, (SENDER,)) as api:
+        yield api
+        assert api.violations == []
+
+
+@pytest.fixture
+def pager(pagerduty_api: pagerduty_stand_in.PagerDuty, secret: Callable[[str], SecretFile]) -> PagerDutyPager:
+    """PagerDuty as the daemon uses it, with a REST token."""
+    url = pagerduty_api.url
+    settings = PagerDutySettings(secret("r" * 32), secret(TOKEN), url, url, SENDER, TIMEOUT)
+    return PagerDutyPager(PagerDuty(settings), can_link=True)
+
+

@@ -1,0 +1,180 @@
+"""Every course that a case can take, explored: all outcomes of all steps, in every order, with holds and turns between.
+
+The steps' own conditions (`due`) and the pure moves of `progress` are real; what a step comes to is chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import cast
+
+import pytest
+
+from tests.runbook.parts import NOW, TARGET, case_of, decision
+from watcher.runbook.announce import Announce
+from watcher.runbook.case import Case, CaseAction, StepRecord
+from watcher.runbook.confirm import Confirm
+from watcher.runbook.page import MOST_LOOKUPS, Page
+from watcher.runbook.ports import Announcer, Cluster, Pager, Probe, Recheck
+from watcher.runbook.progress import GIVE_UP_AFTER, closed_if_over, converted, record_outcome, record_try
+from watcher.runbook.report import Report
+from watcher.runbook.revert import Revert
+from watcher.runbook.step import Outcome, Step
+from watcher.runbook.verify import Verify
+from watcher.systems.fault import Fault
+
+NOBODY = object()  # no step is carried out here, so that nobody is asked
+STEPS: list[Step] = [
+    Confirm(cast(Cluster, NOBODY), "own"),
+    Revert(cast(Cluster, NOBODY)),
+    Page(cast(Pager, NOBODY)),
+    Announce(cast(Announcer, NOBODY), {}),
+    Verify(cast(Cluster, NOBODY), cast(Recheck, NOBODY), cast(Probe, NOBODY)),
+    Report(cast(Pager, NOBODY)),
+]
+REVERTED = {"from": 2, "to": 1, "newRevision": 3}
+OVERTAKEN = Outcome("done", case_outcome="overtaken")
+HELD = Outcome("later", hold="paused on Namespace shop")
+FAULT = Fault("outside", "HTTP 500")
+CHOICES: dict[str, list[Outcome]] = {
+    "confirm": [Outcome("done", TARGET), OVERTAKEN, HELD],
+    "revert": [Outcome("done", REVERTED), OVERTAKEN, replace(OVERTAKEN, result=REVERTED), HELD, Outcome("later")],
+    "verify": [Outcome("later")]
+    + [Outcome("done", {}, "", outcome) for outcome in ("verified", "not-verified", "overtaken")],
+    "report": [Outcome("done", {"resolved": True}), Outcome("skipped")],
+}
+
+
+def outcomes_of(step: Step, case: Case) -> list[Outcome]:
+    """What an attempt at the step may come to, faults left aside."""
+    result = dict(case.step(step.name).result)
+    if step.name == "page":
+        result.update(paged=case.action, lookups=min(int(result.get("lookups", 0)) + 1, MOST_LOOKUPS))
+        found = Outcome("done", {**result, "url": "https://pd/1"})
+        return [found, Outcome("skipped")] + ([Outcome("later", result)] if result["lookups"] < 3 else [])
+    if isinstance(step, Announce):
+        text = step.text(case)
+        return [Outcome("done", {"key": case.action, "text": text, "place": {}}), Outcome("skipped")]
+    return CHOICES[step.name]
+
+
+def fail(case: Case, step: Step, began: float) -> Case:
+    """An attempt that fails, `began` being when the first one did."""
+    tried = record_try(case, step.name, began)
+    return record_outcome(tried, step.name, FAULT, NOW)
+
+
+def following(case: Case) -> Iterator[Case]:
+    """Every case that can come next, by an attempt, its end, or a decision about a hold."""
+    for step in STEPS:
+        record = case.step(step.name)
+        if record.state == "trying":
+            yield record_outcome(case, step.name, FAULT, NOW)
+            yield record_outcome(case, step.name, FAULT, NOW + GIVE_UP_AFTER)
+            for outcome in outcomes_of(step, case):
+                yield record_outcome(case, step.name, outcome, NOW)
+        elif case.is_open and step.due(case) and record.state != "failed":
+            yield record_try(case, step.name, NOW)
+    if case.action == "Hold" and case.is_open and not case.outcome:
+        for outcome_of_hold in ("recovered", "superseded", "watch-ended"):
+            yield replace(case, outcome=outcome_of_hold)
+        if "converted" not in case.reason:
+            yield converted(case, decision("RollBack", "converted"))
+            yield converted(case, decision("Escalate", "converted"))
+
+
+def plain(case: Case) -> Case:
+    """The case without times and counts, which multiply the courses and change none."""
+
+    def bare(record: StepRecord) -> StepRecord:
+        attempts, failures = min(record.attempts, 1), min(record.failures, 1)
+        return replace(record, attempts=attempts, failures=failures, first_try=None, next_try=0.0, finished=None)
+
+    return replace(case, said="s", steps={name: bare(r) for name, r in sorted(case.steps.items())})
+
+
+def explore(start: Case) -> dict[str, tuple[Case, set[str]]]:
+    """Every case that can be reached, by its text, with those that come next."""
+    found: dict[str, tuple[Case, set[str]]] = {}
+    left = [start]
+    while left:
+        case = left.pop()
+        key = case.write()
+        if key in found:
+            continue
+        settled = closed_if_over(case, STEPS, NOW)
+        following_ones = [plain(settled)] if settled is not case else [plain(one) for one in following(case)]
+        found[key] = (case, {one.write() for one in following_ones})
+        left += following_ones
+    return found
+
+
+@pytest.fixture(scope="module", params=["RollBack", "Hold", "Escalate"])
+def courses(request: pytest.FixtureRequest) -> dict[str, tuple[Case, set[str]]]:
+    """All that can become of a case that begins as each action."""
+    found = explore(plain(case_of(cast(CaseAction, request.param))))
+    assert len(found) > 50
+    return found
+
+
+def test_nothing_is_closed_while_something_is_left(courses: dict[str, tuple[Case, set[str]]]) -> None:
+    """At the moment of closing no step is due and none is under way."""
+    for case, _ in courses.values():
+        if not case.is_open:
+            busy = [name for name, record in case.steps.items() if record.state == "trying"]
+            due = [step.name for step in STEPS if step.due(case)]
+            assert (busy, due) == ([], []), case.write()
+
+
+def test_every_case_can_end_from_everywhere(courses: dict[str, tuple[Case, set[str]]]) -> None:
+    """Wherever a case has got to, there is a way on that ends with it closed: no course is a dead end."""
+    before: dict[str, set[str]] = {}
+    for key, (_, ways) in courses.items():
+        for way in ways:
+            before.setdefault(way, set()).add(key)
+    reached: set[str] = set()
+    left = [key for key, (case, _) in courses.items() if not case.is_open]
+    while left:
+        key = left.pop()
+        if key not in reached:
+            reached.add(key)
+            left += before.get(key, ())
+    stuck = set(courses) - reached
+    assert not stuck, next(iter(stuck))
+
+
+def test_a_closed_case_says_how_it_ended(courses: dict[str, tuple[Case, set[str]]]) -> None:
+    """Every closed case has an outcome, and one that holds for its action."""
+    outcomes = {
+        "RollBack": {"verified", "not-verified", "overtaken", "gave-up"},
+        "Hold": {"recovered", "superseded", "watch-ended"},
+        "Escalate": {"escalated"},
+    }
+    for case, _ in courses.values():
+        if not case.is_open:
+            assert case.outcome in outcomes[case.action], case.write()
+
+
+def test_everybody_was_told(courses: dict[str, tuple[Case, set[str]]]) -> None:
+    """No case closes without page and message tried, but one that was overtaken before anything was said."""
+    for case, _ in courses.values():
+        if not case.is_open:
+            told = [case.step(name).tried for name in ("page", "announce")]
+            silent = case.outcome == "overtaken" and not case.rolled_back and told == [False, False]
+            assert all(told) or silent, case.write()
+
+
+def test_an_incident_is_settled(courses: dict[str, tuple[Case, set[str]]]) -> None:
+    """Once an incident was opened, the end of the case is reported to it, unless it stands for an escalation."""
+    for case, _ in courses.values():
+        if not case.is_open and case.outcome != "escalated" and case.step("page").attempts:
+            assert case.step("report").over, case.write()
+
+
+def test_the_page_and_the_message_are_of_the_last_turn(courses: dict[str, tuple[Case, set[str]]]) -> None:
+    """A case that was held or resumed closes only after that was paged and posted, where they could be."""
+    for case, _ in courses.values():
+        if not case.is_open and case.step("announce").state == "done":
+            announce = next(step for step in STEPS if isinstance(step, Announce))
+            assert case.result("announce", "text") == announce.text(case), case.write()
