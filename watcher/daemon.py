@@ -5,6 +5,7 @@ The one module that knows all parts; the commands start what it builds.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -128,8 +129,9 @@ class Teller:
                 continue
             said = say_decision(decision)
             if self._dry_run:
-                sys.stdout.write(f"dry run: {said}\n")
-                sys.stdout.flush()
+                with contextlib.suppress(OSError):  # whoever read it has gone; the log has it too
+                    sys.stdout.write(f"dry run: {said}\n")
+                    sys.stdout.flush()
             LOG.log(logging.INFO if decision.action == "KeepWatching" else logging.WARNING, "%s", said)
         self._told = now
 
@@ -143,7 +145,7 @@ def say_decision(decision: Decision) -> str:
 
 
 class Daemon:
-    """All parts of one running daemon. `dry_run`: it decides and reports everything, and changes nothing but its Lease."""
+    """All parts of one running daemon. `dry_run`: it decides and reports everything, and changes only its Lease."""
 
     def __init__(
         self, settings: Settings, policies: tuple[Policy, ...], connection: Connection, *, dry_run: bool
@@ -153,8 +155,8 @@ class Daemon:
         caches, self._watches = watch_caches(connection, settings.namespaces, policies, self.stop)
         self.view = View(caches, connection.namespace)
         self.lanes = Lanes(LANES)
-        name = f"{LEASE}-dry-run" if dry_run else LEASE
-        self.lease = Lease(connection, name, identity(), settings.lease.duration)
+        self.lease_name = f"{LEASE}-dry-run" if dry_run else LEASE
+        self.lease = Lease(connection, self.lease_name, identity(), settings.lease.duration)
         self._loaded = False
         self._teller = Teller(dry_run=dry_run)
         prometheus = prometheus_client(settings)
@@ -205,15 +207,16 @@ class Daemon:
             return f"waiting for the cluster: {self.wait_ready(0.0)}"
         if not self.lease.leading():
             self._loaded = False
-            return f"standing by: {self.lease.holder or 'nobody'} holds the Lease {LEASE}"
+            why = f" ({self.lease.last_error})" if self.lease.last_error else ""
+            return f"standing by: {self.lease.holder or 'nobody'} holds the Lease {self.lease_name}{why}"
         try:
-            self._load(now)
+            return self.one_pass(now).said
         except Fault as fault:
             return f"the cases can't be read, so nothing is decided: {fault}"
-        return self.one_pass(now).said
 
     def one_pass(self, now: float) -> Pass:
-        """Make a pass; in a dry run only look."""
+        """Make a pass; in a dry run only look. Raises Fault where the cases can't be read."""
+        self._load(now)
         seen = self.watch.look(now, self.desk.acted_on()) if self.dry_run else self.watch.one_pass(now)
         self._teller.tell(seen.decisions)
         return seen
@@ -225,7 +228,7 @@ class Daemon:
             self._loaded = True
 
     def end(self) -> None:
-        """Stop at once: end the watches and give the Lease back. What is under way is left: each step can be repeated."""
+        """Stop at once: end the watches, give the Lease back. What is under way is left: each step can be repeated."""
         self.stop.set()
         self.lease.stop(release=True)
         for watch in self._watches:

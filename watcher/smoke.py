@@ -61,10 +61,10 @@ class SmokeTests:
         if run.silent:
             return SmokeResult("unanswered", f"{name}: {run.silent}")
         if not run.said:
-            return SmokeResult("waiting", f"{name}: {url} not asked yet")
+            return SmokeResult("pending", f"{name}: {url} not asked yet")
         passed = run.failures == 0
         said = run.said if passed else f"{run.said}, {run.failures} of {kind.failures} times running"
-        return SmokeResult("passed" if passed else "waiting", f"{name}: {said}")
+        return SmokeResult("passed" if passed else "pending", f"{name}: {said}")
 
     def _ask(self, place: Place, url: str, kind: SmokeProbe) -> None:
         try:
@@ -92,5 +92,6 @@ def job_result(check: Check, rollout: Rollout, jobs: list[dict[str, Any]]) -> Sm
                 return SmokeResult("failed", f"{check.name}: Job {name} failed: {why}")
             if condition.get("type") == "Complete":
                 return SmokeResult("passed", f"{check.name}: Job {name} is complete")
-    said = f"Job {jobs[-1]['metadata']['name']} still runs" if jobs else f"no Job tests {rollout.name} yet"
-    return SmokeResult("waiting", f"{check.name}: {said}")
+    if jobs:
+        return SmokeResult("pending", f"{check.name}: Job {jobs[-1]['metadata']['name']} still runs")
+    return SmokeResult("none", f"{check.name}: no Job tests {rollout.name} yet")

@@ -121,11 +121,8 @@ class Watch:
     def _ask(self, policies: Sequence[Policy], watched: Sequence[Watched], now: float) -> dict[str, Answer]:
         """Ask one range query for each PromQL text, side by side; none when nothing is under watch."""
         asking = [(w.rollout, [p for p in w.policies if w.asks(p, now)]) for w in watched]
-        every = {(p.name, c.name): texts_of(c) for p in policies for c in p.checks}
-        known = {
-            key: frozenset(text for place in checks for text in every.get(place, ()))
-            for key, checks in self._before.items()
-        }
+        asked = {(p.name, c.name): texts_of(c) for p in policies for c in p.checks}
+        known = {key: _settled(asked, checks) for key, checks in self._before.items()}
         return ask_together(self._prometheus, questions(asking, known, now, self._interval))
 
     def _judge(
@@ -167,6 +164,12 @@ class Watch:
         keys = frozenset(w.rollout.key for w in watched)
         self._before = {key: known for key, known in self._before.items() if key in keys}
         self._smoke.forget_all_but(keys)
+
+
+def _settled(asked: Mapping[CheckKey, tuple[str, ...]], known: Mapping[CheckKey, Before]) -> frozenset[str]:
+    """The texts of whose past no check needs to know more; several checks may share a text."""
+    wanted = {text for place, texts in asked.items() if place not in known for text in texts}
+    return frozenset(text for texts in asked.values() for text in texts) - wanted
 
 
 def ask_together(prometheus: Prometheus, asked: Sequence[RangeQuestion]) -> dict[str, Answer]:

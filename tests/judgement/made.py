@@ -14,6 +14,8 @@ from watcher.policy.model import Check, Policy, Ratio, Threshold, Value
 
 NAN = math.nan
 INF = math.inf
+HIGH, LOW = 0.9, 0.2  # beside the value check's 0.5
+GOOD, BAD, NONE = (0.0, 500.0), (50.0, 500.0), (0.0, NAN)  # (bad, total) beside the ratio check's 1%
 START = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 STEP = 15.0
 
@@ -34,8 +36,8 @@ def asked(check: Check, rollout: Rollout = ROLLOUT) -> Question:
 
 def ratio_check(control: bool = False, hold_for: float = 60.0, **kind: Any) -> Check:
     """The error-rate check, with other settings of its ratio."""
-    name = "previous-revision" if control else "none"
-    return replace(RATIO_CHECK, kind=replace(RATIO, **kind), hold_for=hold_for, control=name)
+    check = replace(RATIO_CHECK, kind=replace(RATIO, **kind), hold_for=hold_for)
+    return replace(check, control="previous-revision") if control else check
 
 
 def values(*samples: float, ends: float = START + 600) -> ValueReading:

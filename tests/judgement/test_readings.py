@@ -120,13 +120,14 @@ def test_without_pods_old_and_new_are_the_deployments() -> None:
     assert not reading.per_pod
 
 
-@pytest.mark.parametrize("name", ["checkout-" + "c" * 41 + "-7d9f84", "c" * 45 + "-7d9f84c9b5"])
+@pytest.mark.parametrize("name", ["c" * 51 + "-7d9f84", "c" * 51 + "-7d9f84c9b5", "c" * 56 + "-7d9f84c9b5"])
 def test_pods_of_long_names_are_told_apart(name: str) -> None:
     """Where Kubernetes cuts a pod's generated name, what is left of the hash still tells the revisions apart."""
     old = name.replace("7d9f84", "5c6b7a")
     long = replace(ROLLOUT, new=replace(NEW, replica_set=name), earlier=(replace(OLD, replica_set=old),))
     pods = [pod(f"{one}-"[:58] + "x2x4z", (T0, count)) for one, count in ((name, 1), (old, 2))]
-    reading = read(pods, rollouts=[long])
+    strangers = [pod(f"{name}-"[:58] + "x-x4z", (T0, 70)), pod(f"{name}-"[:58] + "x2x4z9", (T0, 70))]
+    reading = read(pods + strangers, rollouts=[long])
     assert (reading.new.total[0], reading.old.total[0]) == (1, 2)
 
 

@@ -178,9 +178,9 @@ def test_a_verdict_counts_only_with_its_own_uid() -> None:
 @pytest.mark.parametrize(
     ("note", "number", "own"),
     [
-        ('{"case": "c-1", "from": 3, "to": 2, "revision": 4}', 4, True),
-        ('{"case": "c-1", "from": 3, "to": 2, "revision": 4}', 5, False),
-        ('{"case": "c-1", "from": 3, "to": 2, "revision": 4}', 3, False),
+        ('{"case": "c-1", "uid": "uid-1", "revision": 4}', 4, True),
+        ('{"case": "c-1", "uid": "uid-1", "revision": 4}', 5, False),
+        ('{"case": "c-1", "uid": "uid-1", "revision": 4}', 3, False),
         ('{"case": "c-1", "revision": "4"}', 4, False),
         ("{}", 4, False),
         ("[4]", 4, False),

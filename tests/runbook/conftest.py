@@ -24,7 +24,7 @@ from watcher.systems.slack import Slack, SlackSettings
 
 Json = dict[str, Any]
 OWN = "canary-watch"
-TOKEN, SENDER, TIMEOUT = "u+token", "canary-watch@example.com", 1.0
+TOKEN, SENDER, TIMEOUT = "u+token", "canary-watch@example.com", 0.4
 
 
 @pytest.fixture(scope="session")

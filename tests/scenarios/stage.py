@@ -1,4 +1,4 @@
-"""A stage for whole scenarios: a cluster, a node, a real Prometheus, the vendors' stand-ins, and the daemon as a process.
+"""A stage for whole scenarios: a cluster, a node, a real Prometheus, the vendors' stand-ins, the daemon as a process.
 
 Each test gets a namespace of its own to ship into and one for the daemon, so that tests share the slow parts.
 """
@@ -162,7 +162,7 @@ class Stage:
         for name in self.policies:
             (policies / f"{name}.yaml").write_text(
                 f"apiVersion: canary-watch/v1\nkind: RollbackPolicy\nmetadata: {{name: {name}}}\n"
-                f"spec:\n  match: {{namespaces: [\"*\"]}}\n  watchFor: {self.watch_for}\n  verifyWithin: 30s\n  checks:\n"
+                f'spec:\n  match: {{namespaces: ["*"]}}\n  watchFor: {self.watch_for}\n  verifyWithin: 30s\n  checks:\n'
                 + POLICIES[name].replace("ADDRESS", f"{self.traffic.host}:{self.traffic.pods_port}")
             )
         for name, text in (("routing-key", ROUTING_KEY), ("api-token", API_TOKEN), ("slack-token", SLACK_TOKEN)):
@@ -236,6 +236,7 @@ class Stage:
             "image": image,
             "ports": [{"containerPort": self.traffic.pods_port}],
             "readinessProbe": probe,
+            "args": ["sh", "-c", "serve --greeting=ä🚨 && exit < /dev/null"],  # what JSON encoders write differently
             "env": [{"name": "GREETING", "value": "hello"}],
         }
         return {

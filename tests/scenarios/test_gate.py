@@ -26,7 +26,7 @@ from watcher.sandbox.prometheus import PrometheusServer
 from watcher.sandbox.stand_in import Mode, Request
 from watcher.systems.kubernetes import Connection
 
-PATIENCE = 0.3
+PATIENCE = 1.0
 """Seconds that a client waits for an answer that doesn't come."""
 
 

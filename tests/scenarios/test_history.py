@@ -1,4 +1,4 @@
-"""Rollouts after rollouts: what is good stays, what is bad goes back to the last good one, and a revert is no rollout."""
+"""Rollouts after rollouts: what is bad goes back to the last good one, what is good stays, a revert is no rollout."""
 
 from __future__ import annotations
 

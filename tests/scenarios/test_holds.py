@@ -12,7 +12,7 @@ PAUSE = "canary-watch.io/pause"
 
 
 def test_breach_older_than_the_rollout(stage: Stage) -> None:
-    """Errors that were there before the rollout hold it: said and paged once, nothing is rolled back; health resolves."""
+    """Errors older than the rollout hold it: said and paged once, nothing is rolled back; health resolves it."""
     stage.traffic.set_behaviour("bad:1", BAD)
     stage.traffic.set_behaviour("bad:2", BAD)
     stage.ship("bad:1")

@@ -53,7 +53,7 @@ def test_rates_shares_and_latencies_are_those_of_the_behaviour(traffic: Traffic,
     traffic.set_behaviour("bad", Behaviour(rate=40, error_share=0.05, latency=0.8))
     traffic.pod_ready("steady", "checkout", "checkout-a-1", "good")
     traffic.pod_ready("steady", "checkout", "checkout-b-1", "bad")
-    until(lambda: _shown(ask, "steady") == {"checkout-a-1", "checkout-b-1"}, timeout=2)
+    until(lambda: _shown(ask, "steady") == {"checkout-a-1", "checkout-b-1"})
     time.sleep(WINDOW + 1)
     total = ask('sum by (pod) (increase(http_requests_total{namespace="steady", deployment="checkout"}[5s]))')
     assert total == pytest.approx({"checkout-a-1": 20 * WINDOW, "checkout-b-1": 40 * WINDOW}, rel=0.1)
@@ -79,7 +79,7 @@ def test_a_change_of_behaviour_resets_no_counter(traffic: Traffic, ask: _Asked) 
     """A running pod that starts to fail shows it within a window, its counters growing on from where they were."""
     traffic.set_behaviour("turning", Behaviour(rate=20))
     traffic.pod_ready("turning", "checkout", "checkout-d-1", "turning")
-    until(lambda: _shown(ask, "turning"), timeout=2)
+    until(lambda: _shown(ask, "turning"))
     time.sleep(1)
     traffic.set_behaviour("turning", Behaviour(rate=5, error_share=1.0, latency=3.0))
     until(lambda: ask(_pod_share("turning")).get("checkout-d-1", 0.0) == pytest.approx(1.0), timeout=WINDOW + 2)
@@ -91,10 +91,10 @@ def test_a_pod_that_is_gone_leaves_the_page(traffic: Traffic, ask: _Asked) -> No
     """Its series end with the next scrape, and those of its neighbour in another namespace do not."""
     for namespace in ("here", "there"):
         traffic.pod_ready(namespace, "checkout", "checkout-e-1", "any")
-        until(lambda namespace=namespace: _shown(ask, namespace), timeout=2)  # type: ignore[misc]
+        until(lambda namespace=namespace: _shown(ask, namespace))  # type: ignore[misc]
     traffic.pod_gone("here", "checkout-e-1")
     traffic.pod_gone("here", "never-there")
-    until(lambda: not _shown(ask, "here"), timeout=2)
+    until(lambda: not _shown(ask, "here"))
     assert _shown(ask, "there")
 
 

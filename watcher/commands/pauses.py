@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TextIO
 
+from watcher.commands.arguments import Subject
 from watcher.judgement.pauses import PAUSE, PAUSE_REASON, pause_in, say_pause
 from watcher.judgement.rollouts import write_time
 from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import Connection, NotFound, paths
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A Deployment by namespace and name."""
-
-    namespace: str
-    deployment: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.deployment}"
-
-
-def parse_subject(text: str) -> Subject:
-    """Read `NAMESPACE/DEPLOYMENT`; ValueError where it is none."""
-    namespace, slash, deployment = text.partition("/")
-    if not slash or not namespace or not deployment or "/" in deployment:
-        raise ValueError(f"{text!r} is not NAMESPACE/DEPLOYMENT, as shop/checkout")
-    return Subject(namespace, deployment)
 
 
 def pause(connection: Connection, subject: Subject, annotations: dict[str, str], out: TextIO) -> int:

@@ -2,64 +2,84 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import signal
 import sys
 import threading
 import time
 
 from watcher import loop
+from watcher.commands.ending import Ending
 from watcher.daemon import Daemon
+from watcher.systems.fault import Fault
 
 LOG = logging.getLogger("canary-watch")
-READY = 30.0  # seconds that `--once` waits for the cluster's first lists
+FIRST = 5.0  # seconds that the first turn waits to know the cluster and to lead, rather than lose an interval
+READY = 30.0  # seconds that `--once` waits for the cluster's first lists, and for the Lease
 SETTLE = 60.0  # seconds that `--once` gives the steps that its pass started
 
 
-def run(daemon: Daemon, *, once: bool) -> int:
-    """Run until SIGTERM or SIGINT, or for one pass; the exit code."""
-    told = threading.Event()
+def run(daemon: Daemon, ending: Ending, *, once: bool) -> int:
+    """Run until told to end, or for one pass. The process ends here, so that no hung thread is waited for."""
+    settings, what = daemon.settings, "a dry run: nothing is changed or sent" if daemon.dry_run else "in earnest"
+    said = "canary-watch for %s (%s, own namespace %s): %d policies, a pass every %g s, %s"
+    where = (settings.cluster.name, daemon.connection.server, daemon.connection.namespace)
+    LOG.info(said, *where, len(daemon.policies), settings.interval, what)
+    code = _once(daemon, ending) if once else _until_told(daemon, ending)
+    daemon.end()
+    _leave(code)
+    return code
 
-    def end(_number: int, _frame: object) -> None:
-        told.set()
 
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
-    settings, what = daemon.settings, "a dry run: nothing is changed" if daemon.dry_run else "in earnest"
-    said = "canary-watch for %s (%s): %d policies, a pass every %g s, %s"
-    LOG.info(said, settings.cluster.name, daemon.connection.server, len(daemon.policies), settings.interval, what)
+def _until_told(daemon: Daemon, ending: Ending) -> int:
+    """Make passes in a thread of their own until told to end."""
     daemon.start()
-    if once:
-        return _once(daemon)
-    rhythm = loop.Rhythm(settings.interval, time.time, daemon.stop)
-    threading.Thread(target=loop.run, args=(daemon.turn, rhythm), name="passes", daemon=True).start()
-    told.wait()
+    threading.Thread(target=_passes, args=(daemon, ending), name="passes", daemon=True).start()
+    ending.told.wait()
     LOG.info("told to end; what is under way goes on from the cases at the next start")
-    daemon.end()
-    _leave(0)
     return 0
 
 
-def _once(daemon: Daemon) -> int:
-    """Make one pass, let what it started come to rest, and say what it saw."""
-    missing = daemon.wait_ready(READY)
-    if missing or not daemon.lease.wait_leading(READY):
-        why = missing or f"{daemon.lease.holder or 'nobody'} holds the Lease, and this daemon could not get it"
-        sys.stderr.write(f"canary-watch: no pass was made: {why}\n")
-        daemon.end()
+def _passes(daemon: Daemon, ending: Ending) -> None:
+    ending.wait_for(lambda: daemon.view.ready() and daemon.lease.leading(), FIRST)
+    loop.run(daemon.turn, loop.Rhythm(daemon.settings.interval, time.time, daemon.stop))
+
+
+def _once(daemon: Daemon, ending: Ending) -> int:
+    """Make one pass, let what it started come to rest, and say what it saw; 1 where no pass could be made."""
+    ending.code = 1
+    try:
+        said = _one_pass(daemon, ending)
+    except Fault as fault:
+        why = "told to end" if ending.told.is_set() else fault
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"canary-watch: no pass was made: {why}\n")
         return 1
-    sys.stdout.write(daemon.turn(time.time()) + "\n")
-    latest = time.monotonic() + SETTLE
-    while daemon.lanes.busy() and time.monotonic() < latest:
-        daemon.stop.wait(0.05)
-    daemon.end()
+    ending.code = 0
+    with contextlib.suppress(OSError):  # whoever read it has gone
+        sys.stdout.write(f"{said}\n")
+    ending.wait_for(lambda: not daemon.lanes.busy(), SETTLE)
     return 0
+
+
+def _one_pass(daemon: Daemon, ending: Ending) -> str:
+    """Make a pass once the cluster is known and the Lease is held; raise Fault where that doesn't come."""
+    daemon.desk.load(time.time(), prune=False)  # a cluster that can't be read says so at once, not when time is up
+    daemon.start()
+    if not ending.wait_for(daemon.view.ready, READY):
+        raise Fault("Kubernetes", daemon.wait_ready(0.0))
+    if not ending.wait_for(daemon.lease.leading, READY):
+        holder = f"{daemon.lease.holder or 'nobody'} holds the Lease {daemon.lease_name}"
+        why = daemon.lease.last_error or "end that daemon first, or look with `canary-watch status`"
+        raise Fault("Kubernetes", f"{holder}; {why}")
+    return daemon.one_pass(time.time()).said
 
 
 def _leave(code: int) -> None:
     """End now: threads that wait for a hung system are not waited for, which the interpreter would do for some."""
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # a pipe whose reader has gone
+            stream.flush()
     os._exit(code)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -16,9 +16,8 @@ from watcher.systems.kubernetes import Connection
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The command line's common part: the config file, and which cluster."""
+    """Which cluster, as the command line says it."""
 
-    config: Path | None
     kubeconfig: str | None = None
     context: str | None = None
 
@@ -28,24 +27,27 @@ def open_cluster(target: Target) -> Connection:
     return Connection.open(target.kubeconfig, target.context)
 
 
-def build(target: Target, *, dry_run: bool, err: TextIO) -> Daemon | None:
+def build(config: Path, target: Target, *, dry_run: bool, looks_only: bool, err: TextIO) -> Daemon | None:
     """Put the daemon together from its files; None where they hold mistakes, each of which is written to `err`.
 
-    Nothing is started or asked yet. Raises Fault where no cluster is configured.
+    One that `looks_only` never reads a secret file of the vendors, so these may be missing: people look from machines
+    of their own. Nothing is started or asked yet. Raises Fault where no cluster is configured.
     """
-    assert target.config is not None
-    settings, mistakes = config_file.load(target.config)
+    settings, mistakes = config_file.load(config)
     if settings is None:
         _tell(mistakes, err)
         return None
     policies, wrong = loading.load([settings.policies])
-    every = [*mistakes, *wrong, *config_file.missing_files(settings), *config_file.check_against(settings, policies)]
+    missing = () if looks_only else config_file.missing_files(settings)
+    every = [*mistakes, *wrong, *missing, *config_file.check_against(settings, policies)]
     if every:
         _tell(every, err)
         return None
     return Daemon(settings, policies, open_cluster(target), dry_run=dry_run)
 
 
-def _tell(mistakes: Iterable[Mistake], err: TextIO) -> None:
+def _tell(mistakes: Sequence[Mistake], err: TextIO) -> None:
     for mistake in mistakes:
         err.write(f"{mistake}\n")
+    counted = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+    err.write(f"canary-watch: {counted} in the files above; nothing was started\n")

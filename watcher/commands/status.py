@@ -1,6 +1,7 @@
 """`canary-watch status`: rollouts under watch, their verdicts and holds, and the open cases, as of now.
 
-It looks for itself, as a pass in a dry run does, so that it tells the truth even where no daemon runs; it changes nothing.
+It looks for itself, as a pass in a dry run does, so that it tells the truth even where no daemon runs, and changes
+nothing.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from watcher.runbook.case import Case
 from watcher.systems.fault import Fault
 from watcher.watch import Pass
 
-READY = 30.0  # seconds to wait for the cluster's first lists
+READY = 10.0  # seconds to wait for the cluster's first lists
 
 
 def status(daemon: Daemon, output: str, out: TextIO) -> int:
     """Look once and print what was seen. Raises Fault where the cluster can't be read."""
-    daemon.watch_only()
     try:
+        daemon.desk.load(time.time(), prune=False)  # first: where the cluster can't be read, that is said at once
+        daemon.watch_only()
         missing = daemon.wait_ready(READY)
         if missing:
             raise Fault("Kubernetes", missing)
         now = time.time()
-        daemon.desk.load(now, prune=False)
         seen = daemon.watch.look(now, daemon.desk.acted_on())
         cases = sorted((c for c in daemon.desk.every() if c.is_open), key=lambda c: c.opened)
     finally:
@@ -38,7 +39,7 @@ def status(daemon: Daemon, output: str, out: TextIO) -> int:
         json.dump(as_json(seen, cases), out, indent=2, ensure_ascii=False)
         out.write("\n")
     else:
-        out.write(as_text(seen, cases))
+        out.write(as_text(seen, cases, daemon.connection.namespace))
     return 0
 
 
@@ -74,8 +75,8 @@ def _check(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def as_text(seen: Pass, cases: Sequence[Case]) -> str:
-    """The status as two tables."""
+def as_text(seen: Pass, cases: Sequence[Case], own_namespace: str) -> str:
+    """The status as two tables. The namespace is named where it holds no case: another may have been meant."""
     rows = [("ROLLOUT", "REVISION", "WATCHED UNTIL", "DECISION", "WHY")]
     for watched, decision in zip(seen.watched, seen.decisions, strict=True):
         ends = write_time(watch_ends(watched.rollout, watched.policies))
@@ -83,7 +84,7 @@ def as_text(seen: Pass, cases: Sequence[Case]) -> str:
         rows += [("", "", "", f"  {v.outcome} ({v.reason})", f"  {v.evidence.said}") for v in decision.verdicts]
     text = table(rows) if seen.watched else "No rollout is under watch.\n"
     if not cases:
-        return text + "\nNo case is open.\n"
+        return f"{text}\nNo case is open in Namespace {own_namespace}.\n"
     listed = [("CASE", "OPENED", "ACTION", "STEPS", "WHY")]
     listed += [(c.id, write_time(c.opened), f"{c.action} ({c.reason})", _steps(c), c.said) for c in cases]
     return f"{text}\n{table(listed)}"

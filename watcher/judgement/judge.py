@@ -29,6 +29,7 @@ REASONS: Mapping[str, Outcome] = {
     "above-threshold": "Breached",
     "smoke-test-failed": "Breached",
     "no-smoke-test": "Unknown",
+    "smoke-test-pending": "Unknown",
     "smoke-test-unanswered": "Unknown",
     "no-data": "Unknown",
     "new-pods-silent": "Unknown",
@@ -172,7 +173,7 @@ def _unfit(points: list[Point], check: Check, reading: RatioReading | ValueReadi
         last = next((p for p in reversed(points) if p.flaw != "no-data"), None)
         if last is not None:
             return "stale-data", f"the newest sample is of {write_time(last.at)}"
-        if isinstance(reading, RatioReading) and reading.per_pod and not math.isnan(reading.old.total[-1]):
+        if isinstance(reading, RatioReading) and not math.isnan(reading.old.total[-1]):
             return "new-pods-silent", "the new pods have no data, and the old ones have"
         return "no-data", "Prometheus has no data of this rollout"
     if newest.flaw == "too-few-requests":
@@ -233,7 +234,8 @@ def _judge_smoke(question: Question, result: SmokeResult) -> Verdict:
     reason = {
         "failed": "smoke-test-failed",
         "passed": "smoke-test-passed",
-        "waiting": "no-smoke-test",
+        "none": "no-smoke-test",
+        "pending": "smoke-test-pending",
         "unanswered": "smoke-test-unanswered",
     }[result.state]
     return _verdict(question, reason, Evidence(result.said))

@@ -95,9 +95,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class SmokeResult:
-    """What is known of a rollout's smoke test: failed, passed, or nothing yet; `said` is shown to people."""
+    """What is known of a rollout's smoke test; `said` is shown to people.
 
-    state: Literal["failed", "passed", "waiting", "unanswered"]
+    `none`: there is none (yet). `pending`: it runs, or has failed less often than it takes. `unanswered`: no answer.
+    """
+
+    state: Literal["failed", "passed", "none", "pending", "unanswered"]
     said: str
 
 

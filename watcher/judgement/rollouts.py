@@ -153,7 +153,8 @@ def start_of(deployment: Object, replica_set: Object, first_seen: float | None) 
 
 def own_revert(deployment: Object, number: int) -> bool:
     """Say whether revision `number` is what this daemon rolled back to: its own reverts are not judged again."""
-    return rolled_back_note(deployment).get("revision") == number
+    note = rolled_back_note(deployment)
+    return note.get("revision") == number and note.get("uid") == deployment["metadata"].get("uid")
 
 
 def rolled_back_note(deployment: Object) -> dict[str, Any]:

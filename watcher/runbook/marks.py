@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from watcher.judgement.model import Revision, Rollout
@@ -13,7 +14,7 @@ from watcher.runbook.lanes import Lanes
 from watcher.runbook.ports import Cluster
 from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import paths
-from watcher.systems.kubernetes.faults import NotFound
+from watcher.systems.kubernetes.faults import Invalid, NotFound
 
 LOG = logging.getLogger("canary-watch.runbook")
 
@@ -52,12 +53,26 @@ class Marks:
             if not self._leading():
                 return
             try:
+                _sweep(self._cluster, rollout)
                 _mark(self._cluster, rollout.namespace, rollout.new, notes)
                 LOG.info("%s", what)
             except Fault as fault:
                 LOG.warning("can't mark that %s: %s", what, fault)
 
         self._lanes.submit("kubernetes", (rollout.uid, *notes), mark)
+
+
+def _sweep(cluster: Cluster, rollout: Rollout) -> None:
+    """Take marks off the Deployment, where `kubectl rollout undo` has copied them from a ReplicaSet.
+
+    The Deployment controller would copy them on, over the marks of the ReplicaSet that serves now.
+    """
+    strays = [key for key in (VERDICT, VERDICT_OF, STARTED) if key in rollout.annotations]
+    if strays:
+        ops: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": rollout.uid}]
+        ops += [{"op": "remove", "path": f"/metadata/annotations/{paths.pointer(key)}"} for key in strays]
+        with suppress(Invalid):  # they are gone already, and the cache doesn't know yet
+            cluster.json_patch(paths.deployments(rollout.namespace, rollout.deployment), ops)
 
 
 def _verdict(verdict: str, uid: str) -> dict[str, str]:
@@ -81,6 +96,5 @@ def _annotate(cluster: Cluster, path: str, replica_set: dict[str, Any], notes: d
     if not present:
         ops.append({"op": "add", "path": "/metadata/annotations", "value": {}})
     for key, value in missing.items():
-        escaped = key.replace("~", "~0").replace("/", "~1")
-        ops.append({"op": "add", "path": f"/metadata/annotations/{escaped}", "value": value})
+        ops.append({"op": "add", "path": f"/metadata/annotations/{paths.pointer(key)}", "value": value})
     cluster.json_patch(path, ops)

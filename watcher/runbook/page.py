@@ -22,11 +22,18 @@ class Page:
         self._pager = pager
 
     def due(self, case: Case) -> bool:
-        """A hold or an escalation is paged at once; a rollback after the attempt to revert."""
+        """A hold or an escalation is paged at once; a rollback after the attempt to revert.
+
+        A case that is overtaken before anything was done or said stays silent; an attempt that may have paged is seen
+        through.
+        """
         record = case.step("page")
-        if record.over or (case.outcome == "overtaken" and not record.attempts and not case.step("announce").tried):
+        if record.over or record.attempts:
+            return not record.over
+        if case.outcome == "overtaken" and not case.rolled_back and not case.step("announce").tried:
             return False
-        return case.action != "RollBack" or case.step("revert").tried or bool(case.step("confirm").error)
+        revert = case.step("revert")
+        return case.action != "RollBack" or revert.over or bool(revert.error or case.step("confirm").error)
 
     def carry_out(self, case: Case, now: float) -> Outcome:
         """Send the event, then look for the incident's address, so long as there is hope for it."""

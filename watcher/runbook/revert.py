@@ -68,10 +68,12 @@ class Revert:
         try:
             self._cluster.json_patch(path, patch_for(case, deployment, good))
         except Invalid:
-            # A `test` failed, or the server refuses the template. The next attempt reads again and tells which.
-            if self._cluster.get(path)["spec"]["template"] == deployment["spec"]["template"]:
-                raise
-            return Outcome("later", said="the Deployment changed under the patch")
+            again = self._cluster.get(path)
+            if again["spec"]["template"] != deployment["spec"]["template"]:
+                return Outcome("later", said="the Deployment changed under the patch")
+            # Unchanged, and yet a `test` failed: the server may write the template's JSON in other bytes than we do,
+            # and compares those. Its resourceVersion, digits alone, says as much: nothing has changed since `again`.
+            self._cluster.json_patch(path, patch_for(case, again, good, by_version=True))
         return self._reverted(case)
 
     def _reverted(self, case: Case) -> Outcome:
@@ -85,32 +87,40 @@ class Revert:
         return without_hash(whole["spec"]["template"])
 
 
-def patch_for(case: Case, deployment: dict[str, Any], template: dict[str, Any]) -> list[dict[str, Any]]:
+def patch_for(
+    case: Case, deployment: dict[str, Any], template: dict[str, Any], *, by_version: bool = False
+) -> list[dict[str, Any]]:
     """Make the revert's JSON patch: `test` UID and template, `replace` the template, say who did it and why.
 
+    `by_version` tests the resourceVersion in place of the template, which fails on any change, status included.
     `newRevision` is what the Deployment controller will number it: one above the newest, which is the bad one. By it
     the daemon knows its own revert, and doesn't judge it as a rollout.
     """
     target = case.result("confirm", "targetRevision")
-    note = {"case": case.id, "from": case.bad, "to": target, "revision": case.bad + 1, "reason": case.said}
+    note = {
+        "case": case.id,
+        "uid": case.uid,
+        "from": case.bad,
+        "to": target,
+        "revision": case.bad + 1,
+        "reason": case.said,
+    }
     cause = f"canary-watch rolled back from revision {case.bad} to {target}: {case.said} (case {case.id})"
+    tested, expected = "/spec/template", deployment["spec"]["template"]
+    if by_version:
+        tested, expected = "/metadata/resourceVersion", deployment["metadata"]["resourceVersion"]
     ops: list[dict[str, Any]] = [
         {"op": "test", "path": "/metadata/uid", "value": case.uid},
-        {"op": "test", "path": "/spec/template", "value": deployment["spec"]["template"]},
+        {"op": "test", "path": tested, "value": expected},
         {"op": "replace", "path": "/spec/template", "value": template},
     ]
     notes = deployment["metadata"].get("annotations")
     if not notes:
         ops.append({"op": "add", "path": "/metadata/annotations", "value": {}})
     for key, value in ((ROLLED_BACK, json.dumps(note, ensure_ascii=False)), (CHANGE_CAUSE, cause)):
-        ops.append({"op": "add", "path": f"/metadata/annotations/{pointer(key)}", "value": value})
+        ops.append({"op": "add", "path": f"/metadata/annotations/{paths.pointer(key)}", "value": value})
     # `kubectl rollout undo` brings a ReplicaSet's marks to the Deployment, whence they'd cover the next one's.
     for key in (VERDICT, VERDICT_OF, STARTED):
         if key in (notes or {}):
-            ops.append({"op": "remove", "path": f"/metadata/annotations/{pointer(key)}"})
+            ops.append({"op": "remove", "path": f"/metadata/annotations/{paths.pointer(key)}"})
     return ops
-
-
-def pointer(key: str) -> str:
-    """Escape a key for a JSON pointer (RFC 6901)."""
-    return key.replace("~", "~0").replace("/", "~1")

@@ -74,6 +74,7 @@ def test_values_of_the_wrong_type_are_refused(bed: Bed) -> None:
     annotated = {**config_map("a"), "metadata": {"name": "a", "annotations": {"pause": True}}}
     refused(bed.http.request("POST", bed.path("configmaps"), annotated), 400, "BadRequest")
     refused(bed.http.request("POST", bed.path("configmaps"), {**config_map("a"), "data": {"a": 1}}), 400, "BadRequest")
+    refused(bed.http.request("POST", bed.path("deployments"), {**deployment("a", "a"), "spec": []}), 400, "BadRequest")
     timed = {**lease("a", "me"), "spec": {"renewTime": "2026-01-01T00:00:00Z"}}
     refused(bed.http.request("POST", bed.path("leases"), timed), 400, "BadRequest")
 

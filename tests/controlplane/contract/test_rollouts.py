@@ -215,7 +215,7 @@ def test_a_stuck_rollout_exceeds_its_deadline(bed: Bed) -> None:
 
 
 def test_rolling_updates_keep_to_their_limits(bed: Bed) -> None:
-    """Never more pods than maxSurge allows nor fewer available ones than maxUnavailable, throughout a rollout."""
+    """No more pods are asked for than maxSurge allows, nor fewer than maxUnavailable, throughout a rollout."""
     strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     bed.http.create(bed.path("deployments"), deployment("shop", "shop:1", replicas=4, strategy=strategy))
     bed.settled("shop")
@@ -225,19 +225,19 @@ def test_rolling_updates_keep_to_their_limits(bed: Bed) -> None:
     time.sleep(0.2)  # whatever else it would do, it would have begun to
     sizes = {revision: one["spec"]["replicas"] for revision, one in bed.replica_sets("shop").items()}
     assert sizes == {1: 4, 2: 1}
-    path = bed.path("deployments", watch="1", resourceVersion=bed.deployment("shop")["metadata"]["resourceVersion"])
+    start = bed.http.get(bed.path("replicasets"))["metadata"]["resourceVersion"]
     bed.switches.set_ready("shop:2", True)
-    events = bed.http.watch(f"{path}&timeoutSeconds=10", lambda events: done(events[-1]["object"]))
-    for event in events:
-        status = event["object"]["status"]
-        assert status["replicas"] <= 5
-        assert status["availableReplicas"] >= 4
+    bed.settled("shop")
+    old, new = bed.replica_sets("shop")[1]["metadata"]["name"], bed.replica_sets("shop")[2]["metadata"]["name"]
+    watch = bed.path("replicasets", watch="1", resourceVersion=start, timeoutSeconds="10")
+    latest = {old: 4, new: 1}
 
+    def follow(events: list[Json]) -> bool:
+        latest[events[-1]["object"]["metadata"]["name"]] = events[-1]["object"]["spec"]["replicas"]
+        assert sum(latest.values()) in {4, 5}
+        return latest == {old: 0, new: 4}
 
-def done(item: Json) -> bool:
-    """Whether all pods are of the new revision."""
-    status = item["status"]
-    return bool(status.get("updatedReplicas") == status.get("availableReplicas") == status.get("replicas") == 4)
+    assert bed.http.watch(watch, follow)
 
 
 def test_old_revisions_are_forgotten(bed: Bed) -> None:

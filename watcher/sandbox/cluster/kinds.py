@@ -54,7 +54,9 @@ JOB = Kind("batch", "jobs", "Job", status=True, fields=("status.successful",))
 LEASE = Kind("coordination.k8s.io", "leases", "Lease")
 
 KINDS = (NAMESPACE, POD, CONFIG_MAP, EVENT, DEPLOYMENT, REPLICA_SET, JOB, LEASE)
-GROUPS = tuple(dict.fromkeys(kind.group for kind in KINDS if kind.group))
+GROUPS = (*dict.fromkeys(kind.group for kind in KINDS if kind.group), "events.k8s.io")
+"""The last has no kinds of its own: `events.py` shows core/v1's Events under it."""
+
 BY_RESOURCE = {(kind.group, kind.plural): kind for kind in KINDS}
 BY_NAME = {(kind.api_version, kind.name): kind for kind in KINDS}
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
-from watcher.sandbox.cluster.kinds import CONFIG_MAP, DEPLOYMENT, JOB, LEASE, POD, REPLICA_SET, Kind, Object
+from watcher.sandbox.cluster.events import check_event
+from watcher.sandbox.cluster.formats import CONFIG_KEY, LABEL_VALUE, MICRO_TIME, NAME, QUALIFIED_NAME
+from watcher.sandbox.cluster.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, JOB, LEASE, POD, REPLICA_SET, Kind, Object
 from watcher.sandbox.cluster.refusal import bad_request, invalid
 from watcher.sandbox.cluster.selectors import matches
-
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
-_QUALIFIED_NAME = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]")
-_CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+")
-_MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
 
 LONGEST_NAME = 253
 LONGEST_LABEL_VALUE = 63
@@ -25,7 +19,7 @@ def check(kind: Kind, item: Object, before: Object | None) -> None:
     name = str(item["metadata"].get("name", ""))
     if not name:
         raise invalid(kind, name, "metadata.name", "Required value: name or generateName is required")
-    if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
+    if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         problem = f'Invalid value: "{name}": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric'
         raise invalid(kind, name, "metadata.name", f"{problem} characters, '-' or '.'")
     _check_labels(kind, name, item["metadata"].get("labels") or {}, "metadata.labels")
@@ -38,6 +32,8 @@ def check(kind: Kind, item: Object, before: Object | None) -> None:
         _check_containers(kind, name, item["spec"], "spec")
     elif kind is CONFIG_MAP:
         _check_config_map(name, item)
+    elif kind is EVENT:
+        check_event(item)
     elif kind is LEASE:
         _check_lease(name, item.get("spec") or {})
 
@@ -45,14 +41,14 @@ def check(kind: Kind, item: Object, before: Object | None) -> None:
 def _check_labels(kind: Kind, name: str, labels: Object, field: str) -> None:
     _check_strings(kind, labels, field)
     for key, value in labels.items():
-        if not _QUALIFIED_NAME.fullmatch(key):
+        if not QUALIFIED_NAME.fullmatch(key):
             raise invalid(
                 kind, name, field, f'Invalid value: "{key}": name part must consist of alphanumeric characters'
             )
         if len(value) > LONGEST_LABEL_VALUE:
             problem = f'Invalid value: "{value}": must be no more than {LONGEST_LABEL_VALUE} characters'
             raise invalid(kind, name, field, problem)
-        if not _LABEL_VALUE.fullmatch(value):
+        if not LABEL_VALUE.fullmatch(value):
             problem = f'Invalid value: "{value}": a valid label must be an empty string or consist of alphanumeric'
             raise invalid(kind, name, field, f"{problem} characters, '-', '_' or '.'")
 
@@ -60,7 +56,7 @@ def _check_labels(kind: Kind, name: str, labels: Object, field: str) -> None:
 def _check_annotations(kind: Kind, name: str, annotations: Object) -> None:
     _check_strings(kind, annotations, "metadata.annotations")
     for key in annotations:
-        if not _QUALIFIED_NAME.fullmatch(key.lower()):
+        if not QUALIFIED_NAME.fullmatch(key.lower()):
             problem = f'Invalid value: "{key}": name part must consist of alphanumeric characters'
             raise invalid(kind, name, "metadata.annotations", problem)
     if sum(len(text.encode()) for pair in annotations.items() for text in pair) > LARGEST_ANNOTATIONS:
@@ -113,7 +109,7 @@ def _check_config_map(name: str, item: Object) -> None:
     data = item.get("data") or {}
     _check_strings(CONFIG_MAP, data, "data")
     for key in data:
-        if not _CONFIG_KEY.fullmatch(key):
+        if not CONFIG_KEY.fullmatch(key):
             problem = f'Invalid value: "{key}": a valid config key must consist of alphanumeric characters'
             raise invalid(CONFIG_MAP, name, f"data[{key}]", f"{problem}, '-', '_' or '.'")
     if sum(len(value.encode()) for value in data.values()) > LARGEST_CONFIG_MAP:
@@ -122,7 +118,7 @@ def _check_config_map(name: str, item: Object) -> None:
 
 def _check_lease(name: str, spec: Object) -> None:
     for field in ("renewTime", "acquireTime"):
-        if spec.get(field) is not None and not _MICRO_TIME.fullmatch(str(spec[field])):
+        if spec.get(field) is not None and not MICRO_TIME.fullmatch(str(spec[field])):
             problem = f'{field}: parsing time "{spec[field]}" as "2006-01-02T15:04:05.000000Z07:00"'
             raise bad_request(f'Lease in version "v1" cannot be handled as a Lease: {problem}')
     duration = spec.get("leaseDurationSeconds")

@@ -11,16 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from watcher.sandbox.cluster import listing, proxy, refusal
+from watcher.sandbox.cluster import events, listing, proxy, refusal
 from watcher.sandbox.cluster.api import Api
-from watcher.sandbox.cluster.kinds import BY_RESOURCE, DEPLOYMENT, NAMESPACE, POD, REPLICA_SET, Kind, Object, discovery
+from watcher.sandbox.cluster.kinds import DEPLOYMENT, NAMESPACE, POD, REPLICA_SET, Object, discovery
+from watcher.sandbox.cluster.routes import Route
 from watcher.sandbox.cluster.scale import read_scale, write_scale
 
 REMEMBERED_REQUESTS = 10_000
 Parameters = dict[str, str]
-Verb = Callable[["Route", Parameters, Any], Object]
+Verb = Callable[[Route, Parameters, Any], Object]
 
 HEALTH_PATHS = frozenset({"/readyz", "/livez", "/healthz"})
 
@@ -32,36 +33,6 @@ class Received:
     method: str
     path: str
     token: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Route:
-    """What a path names: a kind, and in it a namespace, an object and a subresource, each "" where not named."""
-
-    kind: Kind
-    namespace: str
-    name: str
-    subresource: str
-    rest: str
-
-    @classmethod
-    def read(cls, path: str) -> Route:
-        """From a request's path; raises a 404 for one under which nothing is served."""
-        parts = [unquote(part) for part in path.split("/")[1:]]
-        if parts[:2] == ["api", "v1"]:
-            group, parts = "", parts[2:]
-        elif parts[:1] == ["apis"] and parts[2:3] == ["v1"]:
-            group, parts = parts[1], parts[3:]
-        else:
-            raise refusal.no_such_resource()
-        namespace = ""
-        if len(parts) > 2 and parts[0] == "namespaces" and parts[2] not in {"status", "finalize"}:
-            namespace, parts = parts[1], parts[2:]
-        kind = BY_RESOURCE.get((group, parts[0] if parts else ""))
-        if kind is None or (namespace and not kind.namespaced):
-            raise refusal.no_such_resource()
-        name, subresource, *rest = [*parts[1:], "", ""]
-        return cls(kind, namespace, name, subresource, "/".join(rest[:-2]))
 
 
 class Server(ThreadingHTTPServer):
@@ -145,6 +116,9 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(error.status, error.code)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            refused = refusal.bad_request(f"the object provided does not have the shape of its kind: {error!r}")
+            self._answer(refused.status, refused.code)
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
@@ -163,7 +137,16 @@ class Handler(BaseHTTPRequestHandler):
             elif parameters.get("watch") in {"1", "true"} and self.command == "GET":
                 self._watch(route, parameters)
             else:
-                self._answer(*self._object(route, parameters, self._json(body)))
+                self._answer(*self._document(route, parameters, self._json(body)))
+
+    def _document(self, route: Route, parameters: Parameters, body: Any) -> tuple[Object, int]:
+        """As `_object`, in the words of the group that was asked."""
+        if not route.renamed:
+            return self._object(route, parameters, body)
+        if self.command == "POST":
+            events.check_new_event(body)
+        document, code = self._object(route, parameters, events.stored(body))
+        return events.shown(document), code
 
     def _object(self, route: Route, parameters: Parameters, body: Any) -> tuple[Object, int]:
         """The answer to a request for objects, and its HTTP status."""
@@ -248,14 +231,16 @@ class Handler(BaseHTTPRequestHandler):
         if route.name:
             parameters = {**parameters, "fieldSelector": f"metadata.name={route.name}"}
         selection = listing.Selection.read(route.kind, route.namespace, parameters)
-        events = listing.watch(self.server.api.store, selection, parameters, self._hung_up)
+        changes = listing.watch(self.server.api.store, selection, parameters, self._hung_up)
         self.server.watching(self.connection)
         self.send_response_only(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self.wfile.flush()
-        for event in events:
+        for event in changes:
+            if route.renamed:
+                event["object"] = events.shown(event["object"])
             line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
             self.wfile.write(b"%x\r\n%b\r\n" % (len(line), line))
             self.wfile.flush()

@@ -12,7 +12,7 @@ from watcher.sandbox.cluster.kinds import Key, Kind, Object
 FIRST_VERSION = 100
 """Fresh clusters start here, so that a resourceVersion of 1 is always one that has been forgotten."""
 
-REMEMBERED_CHANGES = 20_000
+REMEMBERED_CHANGES = 5_000
 
 
 class Forgotten(Exception):

@@ -51,6 +51,11 @@ def pod_proxy(namespace: str, pod: str, port: int, path: str, scheme: str = "htt
     return f"{pods(namespace)}/{prefix}{_segment(pod)}:{port}/proxy/{path.lstrip('/')}"
 
 
+def pointer(key: str) -> str:
+    """Escape a key for a JSON pointer (RFC 6901), as the paths within a JSON patch are."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
 def _path(group: str, resource: str, namespace: str | None, name: str | None) -> str:
     if namespace is None:
         if name is not None:
