@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import pytest
 
 from tests.judgement.made import ROLLOUT, VALUE_CHECK
-from watcher.judgement.thresholds import LONGEST_THRESHOLD, parse_duration, parse_quantity, show, threshold_for
+from watcher.judgement.thresholds import LONGEST_THRESHOLD, show, threshold_for
 from watcher.policy.model import Check, Threshold
 
 SLO = "canary-watch.io/slo-p99"
@@ -76,35 +75,12 @@ def test_an_annotation_that_cannot_be_read_is_said(slo: str) -> None:
 
 def test_a_long_annotation_takes_no_time() -> None:
     """One Deployment's annotation of 256 KiB can't hold up the pass for all others."""
-    begun = time.process_time()
-    assert limit(WITH_DEFAULT, slo="1" * 260_000 + "x")[0] is None
-    assert time.process_time() - begun < 0.5
+    assert limit(WITH_DEFAULT, slo="1" * 260_000 + "x")[0] is None  # or pytest's timeout ends it
 
 
 def test_a_check_without_threshold_has_none() -> None:
     """A smoke test has no threshold, and none is made up."""
     assert threshold_for(replace(VALUE_CHECK, threshold=None), ROLLOUT)[0] is None
-
-
-@pytest.mark.parametrize(
-    ("text", "meant"),
-    [("1%", (0.01, "ratio")), ("500ms", (0.5, "seconds")), ("1h30m", (5400.0, "seconds")), ("20", (20.0, "number"))],
-)
-def test_quantities_carry_their_unit(text: str, meant: tuple[float, str]) -> None:
-    """A number is read in its base unit, and the unit is told."""
-    assert parse_quantity(text) == meant
-
-
-@pytest.mark.parametrize("text", ["", "%", "-1%", "nan%", "-5", "infinity", "1e999", "s", "5x", "1h 30m"])
-def test_what_is_no_quantity_raises(text: str) -> None:
-    """ValueError is all that a bad quantity raises."""
-    with pytest.raises(ValueError, match=r".+"):
-        parse_quantity(text)
-
-
-def test_durations_add_up() -> None:
-    """Each part of a duration counts by its own unit."""
-    assert parse_duration("1d2h3m4s500ms") == 86400 + 7200 + 180 + 4.5
 
 
 @pytest.mark.parametrize(

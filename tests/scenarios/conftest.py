@@ -53,7 +53,8 @@ def make_stage(
         gate = stack.enter_context(Gate(prometheus_server.url))
 
         def make(**wishes: Any) -> Stage:
-            return stack.enter_context(Stage(real_cluster, gate, traffic, tmp_path, **wishes))
+            parts = {"cluster": real_cluster, "prometheus": gate, "traffic": traffic, "folder": tmp_path}
+            return stack.enter_context(Stage(**{**parts, **wishes}))
 
         yield make
 
