@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from tests.controlplane.http import JSON_PATCH, Http
 from tests.controlplane.real import RealCluster
+from tests.scenarios.files import API_TOKEN, SLACK_TOKEN, USER, Addresses, write_config, write_policy
 from tests.scenarios.gate import Gate
 from tests.scenarios.traffic import Traffic
 from watcher.sandbox.cluster.client import Client
@@ -28,40 +29,7 @@ from watcher.sandbox.pagerduty import PagerDuty
 from watcher.sandbox.slack import Message, Slack
 
 T = TypeVar("T")
-ROUTING_KEY = "r" * 32
-API_TOKEN = "pagerduty-api-token"
-SLACK_TOKEN = "xoxb-slack-token"
 PATIENCE = 40.0  # seconds that a scenario may take to come to what is awaited
-
-POLICIES = {
-    "error-rate": """\
-      - name: error-rate
-        ratio:
-          bad: increase(http_requests_total{namespace=~"$namespace", pod=~"$pod", code=~"5.."}[5s])
-          total: increase(http_requests_total{namespace=~"$namespace", pod=~"$pod"}[5s])
-          per: pod
-        above: 1%
-        for: 3s
-        atLeast: {total: 10, bad: 1}
-        control: previous-revision
-""",
-    "latency-p99": """\
-      - name: latency-p99
-        value: >-
-          histogram_quantile(0.99, sum by (namespace, deployment, le) (rate(
-          http_request_duration_seconds_bucket{namespace=~"$namespace", deployment=~"$deployment"}[5s])))
-        above: {annotation: canary-watch.io/slo-p99, default: 500ms}
-        for: 3s
-""",
-    "smoke-tests": """\
-      - name: smoke-tests
-        smokeTest: {job: {label: canary-watch.io/smoke-test-for}}
-""",
-    "smoke-probe": """\
-      - name: smoke-probe
-        smokeTest: {http: {url: "http://ADDRESS/smoke", failures: 3, timeout: 1s}}
-""",
-}
 
 
 @dataclass
@@ -123,6 +91,7 @@ class Stage:
     folder: Path
     policies: Sequence[str] = ("error-rate", "latency-p99", "smoke-tests")
     watch_for: str = "60s"
+    verify_within: str = "30s"
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -130,7 +99,7 @@ class Stage:
         self.namespace, self.home = f"shop-{name}", f"watch-{name}"
         self.http = Http(self.cluster.url, self.cluster.token, self.cluster.ca_file)
         self.gate = Gate(self.cluster.url, self.cluster.ca_file)
-        self.pagerduty = PagerDuty(API_TOKEN, users=("watch@example.com",))
+        self.pagerduty = PagerDuty(API_TOKEN, users=(USER,))
         self.slack = Slack(SLACK_TOKEN)
         client = Client(self.cluster.url, self.cluster.token, self.cluster.ca_file)
         addresses: Iterator[str] = itertools.repeat(self.traffic.host)
@@ -157,36 +126,14 @@ class Stage:
             self.http.request("DELETE", f"/api/v1/namespaces/{name}")
 
     def _write_files(self) -> None:
-        policies = self.folder / "policies"
-        policies.mkdir()
+        pods = f"{self.traffic.host}:{self.traffic.pods_port}"
+        at = Addresses(self.namespace, self.prometheus.url, self.pagerduty.url, self.slack.url, pods)
+        (self.folder / "policies").mkdir()
+        times = {"watchFor": self.watch_for, "verifyWithin": self.verify_within}
         for name in self.policies:
-            (policies / f"{name}.yaml").write_text(
-                f"apiVersion: canary-watch/v1\nkind: RollbackPolicy\nmetadata: {{name: {name}}}\n"
-                f'spec:\n  match: {{namespaces: ["*"]}}\n  watchFor: {self.watch_for}\n  verifyWithin: 30s\n  checks:\n'
-                + POLICIES[name].replace("ADDRESS", f"{self.traffic.host}:{self.traffic.pods_port}")
-            )
-        for name, text in (("routing-key", ROUTING_KEY), ("api-token", API_TOKEN), ("slack-token", SLACK_TOKEN)):
-            (self.folder / name).write_text(text + "\n")
+            write_policy(self.folder / "policies", name, times, pods)
+        write_config(self.folder, at, self.settings)
         self.gate.write_kubeconfig(self.folder / "kubeconfig", self.cluster.token, self.home)
-        config = {
-            "cluster": {"name": "test-cluster", "region": "us-east-1"},
-            "policies": "policies",
-            "interval": "1s",
-            "namespaces": [self.namespace],
-            "prometheus": {"url": self.prometheus.url, "timeout": "2s"},
-            "pagerduty": {
-                "routingKeyFile": "routing-key",
-                "apiTokenFile": "api-token",
-                "eventsUrl": self.pagerduty.url,
-                "apiUrl": self.pagerduty.url,
-                "fromEmail": "watch@example.com",
-            },
-            "slack": {"tokenFile": "slack-token", "channel": "#deploy", "apiUrl": f"{self.slack.url}/api/"},
-            "contacts": {"sre-oncall": {"slack": "S0123ABCD"}},
-            "lease": {"duration": "3s"},
-            **self.settings,
-        }
-        (self.folder / "config.yaml").write_text(json.dumps(config, indent=1))
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of canary-watch with this stage's cluster."""

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from watcher.runbook import messages
 from watcher.runbook.case import Case
 from watcher.runbook.ports import Announcer
 from watcher.runbook.step import Outcome
+from watcher.systems.fault import Fault
+
+# Ends after which a person has to act, and might not look at an edited message.
+ALARMING = frozenset({"not-verified", "gave-up"})
 
 LOOK_BACK = 120.0  # seconds before the case was opened: clocks differ
 
 
 class Announce:
-    """Post the message; change it whenever the case says something new.
+    """Post the message; change it whenever the case says something new; and post an alarm where the end is a bad one.
 
     `write_ahead`: the attempt is recorded before it is made. One that was cut off may have posted, so that the message
     is looked for, by the key that it carries, before it is posted again.
@@ -30,7 +36,8 @@ class Announce:
         if not case.step("page").tried:
             return False
         record = case.step("announce")
-        return not record.over or (record.state == "done" and record.result.get("text") != self.text(case))
+        told = record.result.get("text") == self.text(case) and record.result.get("alarm") == self._alarm_key(case)
+        return not record.over or (record.state == "done" and not told)
 
     def text(self, case: Case) -> str:
         """The message as it should stand now."""
@@ -43,10 +50,29 @@ class Announce:
         text, key = self.text(case), f"{case.id}/{case.action}"
         record = case.step("announce")
         place = record.result.get("place") if record.result.get("key") == key else None
-        if place is None and record.attempts > 1:
-            place = self._announcer.find(key, case.opened - LOOK_BACK)
-        if place is None:
-            place = self._announcer.post(text, key)
-        elif record.result.get("text") != text:
+        if place is not None and record.result.get("text") != text:
             self._announcer.update(place, text)
-        return Outcome("done", {"place": dict(place), "key": key, "text": text}, "announced")
+        if place is None:
+            place = self._found_or_posted(self._announcer, case, key, text)
+        alarm = self._alarm_key(case)
+        if alarm and record.result.get("alarm") != alarm:
+            self._found_or_posted(self._announcer, case, alarm, messages.alarm(case, self._contacts))
+        return Outcome("done", {"place": dict(place), "key": key, "text": text, "alarm": alarm}, "announced")
+
+    def _alarm_key(self, case: Case) -> str | None:
+        """The key of the alarm that the case's end calls for: nobody is told by an edit."""
+        return f"{case.id}/{case.outcome}" if case.outcome in ALARMING else None
+
+    def _found_or_posted(self, announcer: Announcer, case: Case, key: str, text: str) -> Mapping[str, str]:
+        """Post, unless an earlier attempt is found to have posted. The first attempt needn't look."""
+        if case.step("announce").attempts > 1:
+            try:
+                place = announcer.find(key, case.opened - LOOK_BACK)
+            except Fault as fault:
+                if not fault.lasting:
+                    raise
+                place = None  # the app may post there but not read: a message twice is better than none
+            if place is not None:
+                announcer.update(place, text)
+                return place
+        return announcer.post(text, key)

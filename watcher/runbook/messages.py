@@ -41,6 +41,11 @@ def announcement(case: Case, contacts: Contacts) -> str:
     return "\n".join(line for line in lines if line)
 
 
+def alarm(case: Case, contacts: Contacts) -> str:
+    """The message of its own that a case with a bad end is worth: whom it asks, and what is wrong."""
+    return f"{_tag(case, contacts)} `{case.deployment}` in `{short(case.region, LONGEST_NAME)}`: {_ending(case)}"
+
+
 def _reason(case: Case) -> str:
     return short(case.said, LONGEST_REASON).rstrip(".")
 
