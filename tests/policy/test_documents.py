@@ -65,7 +65,8 @@ def test_every_duplicate_key_is_told_and_the_first_value_stands(tmp_path: Path) 
     file.write_text("a: 1\nb: {c: 1, c: 2}\na: 3\n")
     document, mistakes = read(file)
     assert [(m.line, m.column) for m in mistakes] == [(2, 11), (3, 1)]
-    assert document is not None and document.data == {"a": 1, "b": {"c": 1}}
+    assert document is not None
+    assert document.data == {"a": 1, "b": {"c": 1}}
 
 
 def test_what_cannot_be_opened_is_a_mistake(tmp_path: Path) -> None:
@@ -85,4 +86,6 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_bytes("\ufeffa: 1\n".encode())
     document, mistakes = read(file)
-    assert mistakes == () and document is not None and document.data == {"a": 1}
+    assert mistakes == ()
+    assert document is not None
+    assert document.data == {"a": 1}

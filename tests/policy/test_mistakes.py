@@ -149,7 +149,8 @@ def test_the_parsers_verdict_can_be_overridden(tmp_path: Path) -> None:
     for off in ("off", '"off"', "no", "false"):
         assert mistakes_of(tmp_path, f"{newer}    promqlCheck: {off}\n") == []
     wrong = mistakes_of(tmp_path, changed(newer, "$deployment", "$deploy") + "    promqlCheck: off\n")
-    assert len(wrong) == 1 and "$deploy is not known" in wrong[0]
+    assert len(wrong) == 1
+    assert "$deploy is not known" in wrong[0]
 
 
 def test_a_query_too_long_for_the_parser_is_refused_not_parsed(tmp_path: Path) -> None:

@@ -85,4 +85,5 @@ def test_a_mutated_policy_never_crashes_the_loader(text: str, edits: list[Edit])
     for mistake in mistakes:
         assert 1 <= mistake.line <= len(lines)
         assert 1 <= mistake.column <= len(lines[mistake.line - 1]) + 1
-        assert mistake.said and "\n" not in mistake.said
+        assert mistake.said
+        assert "\n" not in mistake.said

@@ -127,7 +127,7 @@ def _parsed(query: Query) -> Iterator[Flaw]:
         tree = promql_parser.parse(_TOKEN.sub(_filled, query.text))
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # `offset inf` panics in the parser, and a Rust panic is no Exception
+    except BaseException as error:  # noqa: BLE001 - `offset inf` panics, and a Rust panic is no Exception
         yield Flaw(_offset(str(error), query.text), f"PromQL: {error}; {OVERRIDE}")
         return
     kind = _kind(tree)

@@ -6,9 +6,9 @@ from __future__ import annotations
 class Fault(Exception):
     """An outside system did not do what it was asked.
 
-    `system` is its name ("PagerDuty"), `said` one line for people, free of secrets. `retry_after` is the wait in seconds that
-    the system asked for, None where it asked for none. `lasting` says that the same request will fail again until somebody
-    changes something (a revoked token, a missing channel); it is retried all the same, for people do change things.
+    `system` is its name ("PagerDuty"), `said` one line for people, free of secrets. `retry_after` is the wait in
+    seconds that the system asked for, None where it asked for none. `lasting` says that the same request will fail
+    again until somebody changes something (a revoked token); it is retried all the same, for people do.
     """
 
     def __init__(self, system: str, said: str, *, retry_after: float | None = None, lasting: bool = False) -> None:

@@ -242,9 +242,9 @@ class Connection:
 def as_go_writes(value: object) -> bytes:
     """Write JSON as Go's encoder does, byte for byte.
 
-    The API server's JSON patch compares strings by their JSON bytes (evanphx/json-patch, `lazyNode.equal`): a `test` on a
-    template with `a && b` or `ä` in it fails, changed or not, unless `&`, `<`, `>` and the two line separators are
-    escaped and nothing else is.
+    The API server's JSON patch compares strings by their JSON bytes (evanphx/json-patch, `lazyNode.equal`): a `test`
+    on a template with `a && b` or `ä` in it fails, changed or not, unless `&`, `<`, `>` and the two line separators
+    are escaped and nothing else is.
     """
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     for char in "&<>\u2028\u2029":
