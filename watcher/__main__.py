@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from watcher import __version__
-from watcher.commands.arguments import Parser, pause_duration, subject
+from watcher.commands.arguments import Parser, Target, pause_duration, subject
 from watcher.commands.ending import Ending
 from watcher.systems.fault import Fault
 
@@ -205,7 +205,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _dispatch(asked, ending)
         sys.stdout.flush()
     except Fault as fault:
-        sys.stderr.write(f"canary-watch: {fault}\n")
+        remedy = " (--kubeconfig and --context choose the cluster)" if fault.system == "Kubernetes" else ""
+        sys.stderr.write(f"canary-watch: {fault}{remedy}\n")
         return 1
     except BrokenPipeError:
         with contextlib.suppress(OSError):  # or else the interpreter writes the rest at its end, and fails again
@@ -235,17 +236,17 @@ def _dispatch(asked: argparse.Namespace, ending: Ending | None) -> int:
         if asked.command == "schema":
             return policies.schema(sys.stdout)
         return policies.validate(asked.policies, asked.config, asked.output, sys.stdout)
-    from watcher.commands.setup import Target, build, open_cluster  # noqa: PLC0415 - see above
-
     target = Target(asked.kubeconfig, asked.context)
     if asked.command in ("pause", "resume"):
         from watcher.commands import pauses  # noqa: PLC0415 - see above
 
         if asked.command == "resume":
-            return pauses.resume(open_cluster(target), asked.subject, sys.stdout)
+            return pauses.resume(target, asked.subject, sys.stdout)
         until = time.time() + asked.duration if asked.duration else None
         notes = pauses.pause_annotations(until, asked.reason)
-        return pauses.pause(open_cluster(target), asked.subject, notes, sys.stdout)
+        return pauses.pause(target, asked.subject, notes, sys.stdout)
+    from watcher.commands.setup import build  # noqa: PLC0415 - see above
+
     dry_run, looks_only = ending is None or asked.dry_run, ending is None
     daemon = build(asked.config, target, dry_run=dry_run, looks_only=looks_only, err=sys.stderr)
     if daemon is None:

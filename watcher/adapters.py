@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tenacity import Retrying, retry_if_result, stop_before_delay, wait_exponential
+
 from watcher.runbook.case import Case
-from watcher.systems.pagerduty import PageEvent, PagerDuty
+from watcher.systems.pagerduty import Incident, PageEvent, PagerDuty
 from watcher.systems.slack import Posted, Slack
+
+LOOKING = 3.0  # seconds, in PagerDuty's own lane; after that the message goes out without a link, and gets it later
 
 
 class PagerDutyPager:
@@ -21,17 +25,23 @@ class PagerDutyPager:
         self._client.trigger(PageEvent(case.id, summary, case.cluster, "critical", details))
 
     def link(self, case: Case) -> str | None:
-        """The incident's address, where it is known."""
-        incident = self._client.incident(case.id)
+        """The incident's address. PagerDuty makes the incident after it took the event, so it is looked for a while."""
+        look: Retrying = Retrying(
+            retry=retry_if_result(lambda found: found is None),
+            wait=wait_exponential(multiplier=0.2, max=1.0),
+            stop=stop_before_delay(LOOKING),
+            retry_error_callback=lambda state: None,
+        )
+        incident: Incident | None = look(self._client.incident, case.id)
         return incident.url if incident else None
 
     def settle(self, case: Case, note: str, *, resolve: bool) -> None:
-        """Write the note where it isn't there yet, then resolve: an incident takes notes after that as well."""
+        """Resolve, then write the note where it isn't there yet: a REST API that fails must not leave the page open."""
+        if resolve:
+            self._client.resolve(case.id)
         incident = self._client.incident(case.id)
         if incident and note not in self._client.notes(incident.id):
             self._client.note(incident.id, note)
-        if resolve:
-            self._client.resolve(case.id)
 
 
 class SlackAnnouncer:

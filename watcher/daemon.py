@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 
 from watcher.adapters import PagerDutyPager, SlackAnnouncer
+from watcher.judgement.decide import Brakes
 from watcher.judgement.model import Decision
 from watcher.judgement.rollouts import trim_deployment, trim_job, trim_namespace, trim_replica_set
 from watcher.policy.model import Policy, SmokeJob
@@ -22,7 +23,7 @@ from watcher.runbook.announce import Announce
 from watcher.runbook.cases import Cases
 from watcher.runbook.confirm import Confirm
 from watcher.runbook.desk import Desk, Duty, Place
-from watcher.runbook.lanes import Lanes
+from watcher.runbook.lanes import WORKERS, Lanes
 from watcher.runbook.marks import Marks
 from watcher.runbook.page import Page
 from watcher.runbook.recheck import CheckAgain
@@ -45,7 +46,6 @@ from watcher.watch import Hands, Pass, Watch
 LOG = logging.getLogger("canary-watch")
 
 LEASE = "canary-watch"
-LANES = {"kubernetes": 8, "pagerduty": 4, "slack": 4, "probe": 8, "desk": 2}
 
 
 def watch_caches(
@@ -154,7 +154,7 @@ class Daemon:
         self.stop = threading.Event()
         caches, self._watches = watch_caches(connection, settings.namespaces, policies, self.stop)
         self.view = View(caches, connection.namespace)
-        self.lanes = Lanes(LANES)
+        self.lanes = Lanes(WORKERS)
         self.lease_name = f"{LEASE}-dry-run" if dry_run else LEASE
         self.lease = Lease(connection, self.lease_name, identity(), settings.lease.duration)
         self._loaded = False
@@ -163,8 +163,11 @@ class Daemon:
         place = Place(settings.cluster.name, settings.cluster.region)
         duty = Duty(self.lease.leading, time.time)
         cases = Cases(connection, connection.namespace, self.lease.identity)
-        self.desk = Desk(cases, self._steps(prometheus), self.lanes, duty, place)
-        hands = Hands(self.desk, Marks(connection, self.lanes, self.lease.leading), settings.interval)
+        steps = self._steps(prometheus)
+        self.step_names = tuple(step.name for step in steps)
+        self.desk = Desk(cases, steps, self.lanes, duty, place)
+        brakes = Brakes(settings.brakes.per_deployment, settings.brakes.per_cluster)
+        hands = Hands(self.desk, Marks(connection, self.lanes, self.lease.leading), settings.interval, brakes)
         self.watch = Watch(self.view, prometheus, SmokeTests(probe, self.lanes), lambda: self.policies, hands)
 
     def _steps(self, prometheus: Prometheus) -> tuple[Step, ...]:
@@ -217,14 +220,14 @@ class Daemon:
     def one_pass(self, now: float) -> Pass:
         """Make a pass; in a dry run only look. Raises Fault where the cases can't be read."""
         self._load(now)
-        seen = self.watch.look(now, self.desk.acted_on()) if self.dry_run else self.watch.one_pass(now)
+        seen = self.watch.look(now) if self.dry_run else self.watch.one_pass(now)
         self._teller.tell(seen.decisions)
         return seen
 
     def _load(self, now: float) -> None:
         if not self._loaded:
             count = self.desk.load(now, prune=not self.dry_run)
-            LOG.info("leading as %s; %d open cases", self.lease.identity, count)
+            LOG.info("leading as %s; open cases: %d", self.lease.identity, count)
             self._loaded = True
 
     def end(self) -> None:

@@ -29,7 +29,7 @@ class Rhythm:
 
 
 def run(one_pass: OnePass, rhythm: Rhythm) -> None:
-    """Make passes until `rhythm.stop` is set. One that takes longer than the interval delays the next, never doubles it.
+    """Make passes until `rhythm.stop` is set. One that outlasts the interval delays the next one, never doubles it.
 
     Runs in a daemon thread: at SIGTERM a pass that waits for an answer is left behind, which harms nothing.
     """

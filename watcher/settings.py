@@ -209,6 +209,15 @@ class Lease:
 
 @with_config(_KEYS)
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Brakes:
+    """How many rollbacks an hour are made; beyond them a breach is held and paged."""
+
+    per_deployment: Annotated[int, Strict(), Field(ge=1, examples=[3])] = 3
+    per_cluster: Annotated[int, Strict(), Field(ge=1, examples=[10])] = 10
+
+
+@with_config(_KEYS)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
     """The config file's keys, one field each. A vendor's section left out is None: switched off."""
 
@@ -223,6 +232,7 @@ class Keys:
     contacts: Mapping[Text, Contact] = field(default_factory=dict)
     serve: Serve = Serve()
     lease: Lease = Lease()
+    brakes: Brakes = Brakes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

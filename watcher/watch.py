@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from watcher.judgement.decide import Circumstances, Judged, came_through, decide, say_counts
+from watcher.judgement.decide import Brakes, Circumstances, Judged, came_through, decide, say_counts
 from watcher.judgement.judge import Before, Question, before_of, judge
 from watcher.judgement.model import Answer, Decision, Rollout, Verdict
 from watcher.judgement.queries import Question as RangeQuestion
@@ -52,11 +52,12 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """What a pass acts with: the desk of cases, the marks on ReplicaSets; and the seconds between passes."""
+    """What a pass acts with: the desk of cases, the marks on ReplicaSets, the brakes; and the seconds to the next."""
 
     desk: Desk
     marks: Marks
     interval: float
+    brakes: Brakes
 
 
 class Watch:
@@ -75,24 +76,26 @@ class Watch:
         self._smoke = smoke
         self._policies = policies
         self._desk, self._marks, self._interval = hands.desk, hands.marks, hands.interval
+        self._brakes = hands.brakes
         self._before: dict[Key, dict[CheckKey, Before]] = {}
 
     def one_pass(self, now: float) -> Pass:
         """Make one pass at `now`, epoch seconds: look at everything, and have done what can be done."""
-        seen = self.look(now, self._desk.acted_on())
+        seen = self.look(now)
         self._act(seen)
         self._desk.advance()
         return seen
 
-    def look(self, now: float, acted_on: Mapping[Key, str]) -> Pass:
-        """See, ask, judge and decide, and change nothing. `acted_on` is the case of each revision that has one."""
+    def look(self, now: float) -> Pass:
+        """See, ask, judge and decide, and change nothing."""
         begun = time.monotonic()
         policies = self._policies()
         watched = self._view.under_watch(policies, now)
-        answers = self._ask(policies, watched, now)
+        answers = self._ask(watched, now)
         judged = self._judge(policies, watched, answers, now)
         pauses = {w.rollout.key: pause for w in watched if (pause := self._view.pause_for(w.rollout, now))}
-        decisions = decide(judged, Circumstances(pauses, acted_on))
+        recent = self._desk.rollbacks_since(now - 3600)
+        decisions = decide(judged, Circumstances(pauses, self._desk.acted_on(), recent, self._brakes))
         proven = tuple(
             j.rollout
             for j, d in zip(judged, decisions, strict=True)
@@ -118,11 +121,10 @@ class Watch:
             if watched.unrecorded:
                 self._marks.record_start(watched.rollout)
 
-    def _ask(self, policies: Sequence[Policy], watched: Sequence[Watched], now: float) -> dict[str, Answer]:
+    def _ask(self, watched: Sequence[Watched], now: float) -> dict[str, Answer]:
         """Ask one range query for each PromQL text, side by side; none when nothing is under watch."""
         asking = [(w.rollout, [p for p in w.policies if w.asks(p, now)]) for w in watched]
-        asked = {(p.name, c.name): texts_of(c) for p in policies for c in p.checks}
-        known = {key: _settled(asked, checks) for key, checks in self._before.items()}
+        known = {r.key: _settled(mine, self._before.get(r.key, {})) for r, mine in asking}
         return ask_together(self._prometheus, questions(asking, known, now, self._interval))
 
     def _judge(
@@ -166,8 +168,9 @@ class Watch:
         self._smoke.forget_all_but(keys)
 
 
-def _settled(asked: Mapping[CheckKey, tuple[str, ...]], known: Mapping[CheckKey, Before]) -> frozenset[str]:
-    """The texts of whose past no check needs to know more; several checks may share a text."""
+def _settled(policies: Sequence[Policy], known: Mapping[CheckKey, Before]) -> frozenset[str]:
+    """The texts of whose past no check of a rollout's policies needs to know more; several may share a text."""
+    asked = {(p.name, c.name): texts_of(c) for p in policies for c in p.checks}
     wanted = {text for place, texts in asked.items() if place not in known for text in texts}
     return frozenset(text for texts in asked.values() for text in texts) - wanted
 

@@ -90,29 +90,30 @@ def test_a_wrong_command_line_is_one_line(line: list[str], said: str, capsys: py
     assert "--help)" in streams.err
 
 
-def test_validate_takes_files_and_folders_together(tmp_path: Path) -> None:
+def test_validate_takes_files_and_folders_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Files and folders, each file once, with a config: mistakes of all of them, and code 1; JSON says the same."""
     (tmp_path / "bad.yaml").write_text("apiVersion: canary-watch/v1\nkind: Nothing\n")
     config = tmp_path / "config.txt"
     config.write_text('cluster: {name: c, region: r}\npolicies: .\nprometheus: {url: "http://p:9090"}\nintervall: 5s\n')
     line = ["validate", str(SHIPPED), str(SHIPPED / "error-rate.yaml"), str(tmp_path), "--config", str(config)]
-    text = call(*line)
-    assert (text.returncode, text.stderr) == (1, "")
-    *mistakes, summary = text.stdout.splitlines()
+    assert main(line) == 1
+    text = capsys.readouterr()
+    assert text.err == ""
+    *mistakes, summary = text.out.splitlines()
     assert summary == f"5 files, 3 policies, 3 checks: {len(mistakes)} mistakes"
     assert f"{config}:4:1: intervall is not a key here; did you mean interval?" in mistakes
-    assert f"{tmp_path / 'bad.yaml'}:2:7: " in text.stdout
-    found = json.loads(call(*line, "--output", "json").stdout)
+    assert f"{tmp_path / 'bad.yaml'}:2:7: " in text.out
+    assert main([*line, "--output", "json"]) == 1
+    found = json.loads(capsys.readouterr().out)
     assert len(found["files"]) == 5
     assert [f"{m['file']}:{m['line']}:{m['column']}: {m['said']}" for m in found["mistakes"]] == mistakes
 
 
-def test_validate_says_what_is_not_there(tmp_path: Path) -> None:
+def test_validate_says_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file that isn't there and a folder without policies are mistakes: CI must not pass on nothing."""
     for path, said in ((tmp_path / "gone.yaml", "cannot be read"), (tmp_path, "the folder holds no policy")):
-        ended = call("validate", str(path))
-        assert (ended.returncode, ended.stderr) == (1, "")
-        assert ended.stdout.startswith(f"{path}:1:1: {said}")
+        assert main(["validate", str(path)]) == 1
+        assert capsys.readouterr().out.startswith(f"{path}:1:1: {said}")
 
 
 def test_schema_prints_a_schema() -> None:

@@ -62,20 +62,16 @@ def test_a_deployment_that_isnt_there_is_one_line(world: World) -> None:
     """A mistyped name is said with the cluster that was asked, and the code is 1."""
     for command in ("pause", "resume"):
         ended = world.call(command, f"{world.bed.namespace}/chekcout", configured=False)
-        said = f"canary-watch: Kubernetes: there is no Deployment {world.bed.namespace}/chekcout on {world.gate.url}\n"
-        assert (ended.code, ended.out, ended.err) == (1, "", said)
+        said = f"canary-watch: Kubernetes: there is no Deployment {world.bed.namespace}/chekcout on {world.gate.url} "
+        assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+        assert ended.err == f"{said}(--kubeconfig and --context choose the cluster)\n"
 
 
 def test_a_cluster_that_is_away_is_one_line(world: World) -> None:
-    """Refused or hanging, the API server's absence is said in one line, in bounded time."""
-    subject = f"{world.bed.namespace}/checkout"
-    world.gate.inject("timeout")
-    hanging = world.call("pause", subject, configured=False)
-    assert (hanging.code, hanging.out, hanging.err.count("\n")) == (1, "", 1)
-    assert f"no answer from {world.gate.url} in time" in hanging.err
-    assert hanging.seconds < 15
+    """An API server that can't be reached is said in one line, and the code is 1."""
     world.gate.inject("refused")
-    refused = world.call("resume", subject, configured=False)
-    assert (refused.code, refused.out, refused.err.count("\n")) == (1, "", 1)
-    assert f"can't connect to {world.gate.url}: Connection refused" in refused.err
-    assert world.leaks(hanging, refused) == []
+    for command in ("pause", "resume"):
+        ended = world.call(command, f"{world.bed.namespace}/checkout", configured=False)
+        assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+        assert f"can't connect to {world.gate.url}: Connection refused" in ended.err
+        assert world.leaks(ended) == []

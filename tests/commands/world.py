@@ -1,4 +1,4 @@
-"""A small world around the command line: a cluster behind a gate, a canned Prometheus, the vendors, and real processes."""
+"""A world around the command line: a cluster behind a gate, a canned Prometheus, the vendors, and real processes."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class World:
             "policies": "policies",
             "interval": "1s",
             "namespaces": [self.bed.namespace],
-            "prometheus": {"url": self.metrics.url, "timeout": "2s"},
+            "prometheus": {"url": self.metrics.url, "timeout": "1s"},
             "pagerduty": {"routingKeyFile": "routing-key", "apiTokenFile": "api-token", **pagerduty},
             "slack": {"tokenFile": "slack-token", "channel": "#deploy", "apiUrl": f"{self.slack.url}/api/"},
             "contacts": {"sre-oncall": {"slack": "S0123ABCD"}},

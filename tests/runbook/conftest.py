@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.runbook.parts import NOW, Line, decision, until
+from tests.runbook.office import Office
+from tests.runbook.parts import NOW, OWN, Line, decision, until
 from watcher.adapters import PagerDutyPager, SlackAnnouncer
 from watcher.judgement.model import Rollout
 from watcher.judgement.rollouts import History, rollout_of
@@ -17,13 +20,13 @@ from watcher.runbook.case import Case, open_case
 from watcher.sandbox import pagerduty as pagerduty_stand_in
 from watcher.sandbox import slack as slack_stand_in
 from watcher.sandbox.cluster.embedded import EmbeddedCluster
+from watcher.sandbox.cluster.runners import Switches
 from watcher.systems.kubernetes import Connection, paths
 from watcher.systems.pagerduty import PagerDuty, PagerDutySettings
 from watcher.systems.secret_file import SecretFile
 from watcher.systems.slack import Slack, SlackSettings
 
 Json = dict[str, Any]
-OWN = "canary-watch"
 TOKEN, SENDER, TIMEOUT = "u+token", "canary-watch@example.com", 0.4
 
 
@@ -161,10 +164,55 @@ def pagerduty_api() -> Iterator[pagerduty_stand_in.PagerDuty]:
 
 
 @pytest.fixture
-def pager(pagerduty_api: pagerduty_stand_in.PagerDuty, secret: Callable[[str], SecretFile]) -> PagerDutyPager:
-    """PagerDuty as the daemon uses it, with a REST token."""
+def pagerduty(pagerduty_api: pagerduty_stand_in.PagerDuty, secret: Callable[[str], SecretFile]) -> PagerDuty:
+    """PagerDuty's client, with a REST token."""
     url = pagerduty_api.url
-    settings = PagerDutySettings(secret("r" * 32), secret(TOKEN), url, url, SENDER, TIMEOUT)
-    return PagerDutyPager(PagerDuty(settings), can_link=True)
+    return PagerDuty(PagerDutySettings(secret("r" * 32), secret(TOKEN), url, url, SENDER, TIMEOUT))
 
 
+@pytest.fixture
+def pager(pagerduty: PagerDuty) -> PagerDutyPager:
+    """PagerDuty as the daemon uses it."""
+    return PagerDutyPager(pagerduty, can_link=True)
+
+
+class Ready(BaseHTTPRequestHandler):
+    """A shop's own HTTP server: /readyz answers what `server.status` says."""
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.send_response(self.server.status if self.path == "/readyz" else 404)  # type: ignore[attr-defined]
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def pods() -> Iterator[ThreadingHTTPServer]:
+    """The server that every pod of the tests is: they all have its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Ready)
+    server.status = 200  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def switches() -> Switches:
+    """Which images' pods are ready."""
+    return Switches()
+
+
+@pytest.fixture
+def office(cluster: Connection) -> Iterator[Office]:
+    """The tests' office; its cases are thrown away afterwards."""
+    made = Office(Line(cluster))
+    yield made
+    made.rest()
+    made.line.before = made.line.after = lambda method, path: None
+    for name in made.stored_names():
+        cluster.delete(paths.config_maps(OWN, name))

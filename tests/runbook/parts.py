@@ -1,4 +1,4 @@
-"""What the runbook's tests are made from: cases, decisions, a clock that is set by hand, and a cluster that can be cut off."""
+"""What the runbook's tests are made from: cases, decisions, a clock set by hand, and a line to a cluster, to be cut."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from watcher.systems.kubernetes import Connection, Unavailable
 
 Json = dict[str, Any]
 
+OWN = "canary-watch"
+"""The daemon's own namespace."""
 NOW = 1_800_000_000.0
 REASON = "errors 4.00% (40 of 1000 requests), above 1.00%"
 NEVER = Ratio("bad", "total", per_pod=True)
@@ -122,7 +124,7 @@ class Line:
 class Once:
     """Does something at the first call whose method is `method` and whose path holds `part`; later ones pass."""
 
-    def __init__(self, method: str, part: str, deed: Callable[[], None]) -> None:
+    def __init__(self, method: str, part: str, deed: Callable[[], object]) -> None:
         self._wanted, self._deed, self.done = (method, part), deed, False
 
     def __call__(self, method: str, path: str) -> None:

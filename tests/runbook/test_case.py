@@ -33,7 +33,7 @@ records = st.builds(
 )
 cases = st.builds(
     Case,
-    **{k: texts for k in ("id", "cluster", "region", "namespace", "deployment", "uid", "reason", "said", "policy")},
+    **dict.fromkeys(("id", "cluster", "region", "namespace", "deployment", "uid", "reason", "said", "policy"), texts),
     check=texts,
     action=st.sampled_from(("RollBack", "Hold", "Escalate")),
     bad=st.integers(0),

@@ -5,7 +5,7 @@ The steps' own conditions (`due`) and the pure moves of `progress` are real; wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -16,7 +16,7 @@ from watcher.runbook.announce import Announce
 from watcher.runbook.case import Case, CaseAction, StepRecord
 from watcher.runbook.confirm import Confirm
 from watcher.runbook.page import MOST_LOOKUPS, Page
-from watcher.runbook.ports import Announcer, Cluster, Pager, Probe, Recheck
+from watcher.runbook.ports import Cluster, Pager, Probe, Recheck
 from watcher.runbook.progress import GIVE_UP_AFTER, closed_if_over, converted, record_outcome, record_try
 from watcher.runbook.report import Report
 from watcher.runbook.revert import Revert
@@ -24,8 +24,25 @@ from watcher.runbook.step import Outcome, Step
 from watcher.runbook.verify import Verify
 from watcher.systems.fault import Fault
 
-NOBODY = object()  # no step is carried out here, so that nobody is asked
-ANNOUNCE = Announce(cast(Announcer, NOBODY), {})
+NOBODY = object()  # no other step is carried out here, so that nobody else is asked
+
+
+class Wall:
+    """Takes every message, and finds none: an `Announcer` that never fails."""
+
+    def find(self, key: str, since: float) -> Mapping[str, str] | None:
+        """Find nothing."""
+        return None
+
+    def post(self, text: str, key: str) -> Mapping[str, str]:
+        """Post."""
+        return {"ts": "1"}
+
+    def update(self, place: Mapping[str, str], text: str) -> None:
+        """Change what was posted."""
+
+
+ANNOUNCE = Announce(Wall(), {})
 STEPS: list[Step] = [
     Confirm(cast(Cluster, NOBODY), "own"),
     Revert(cast(Cluster, NOBODY)),
@@ -54,7 +71,7 @@ def outcomes_of(step: Step, case: Case) -> list[Outcome]:
         found = Outcome("done", {**result, "url": "https://pd/1"})
         return [found] if case.result("page", "lookups") else [found, Outcome("later", result)]
     if isinstance(step, Announce):
-        return [Outcome("done", {"key": case.action, "text": step.text(case), "place": {}})]
+        return [step.carry_out(case, NOW)]
     return CHOICES[step.name]
 
 
@@ -81,11 +98,11 @@ def plain(case: Case) -> Case:
     def bare(record: StepRecord) -> StepRecord:
         attempts, failures = min(record.attempts, 1), min(record.failures, 1)
         first = NOW if record.first_try is not None else None
-        return replace(record, attempts=attempts, failures=failures, first_try=first, next_try=0.0, finished=None)
+        return StepRecord(record.state, attempts, failures, first, error=record.error, result=record.result)
 
     reason = "resumed" if case.reason == "resumed" or (case.action == "Hold" and case.steps) else case.reason
-    case = replace(case, said="s", evidence={}, reason=reason)
-    case = replace(case, steps={name: bare(record) for name, record in sorted(case.steps.items())})
+    steps = {name: bare(record) for name, record in sorted(case.steps.items())}
+    case = replace(case, said="s", evidence={}, reason=reason, steps=steps)
     record = case.step("announce")
     if record.result and record.result["text"] != ANNOUNCE.text(case):
         case = case.with_step("announce", replace(record, result={**record.result, "text": "old"}))
@@ -94,7 +111,8 @@ def plain(case: Case) -> Case:
 
 def key_of(case: Case) -> str:
     """What tells one case from another."""
-    return repr((case.action, case.reason, case.outcome, case.closed, sorted(case.steps.items())))
+    steps = [(n, r.state, r.attempts, r.failures, r.first_try, r.error, r.result) for n, r in case.steps.items()]
+    return repr((case.action, case.reason, case.outcome, case.closed, sorted(steps)))
 
 
 def explore(start: Case) -> Courses:
@@ -108,8 +126,9 @@ def explore(start: Case) -> Courses:
             continue
         settled = closed_if_over(case, STEPS, NOW)
         nexts = [plain(settled)] if settled is not case else [plain(one) for one in following(case)]
-        found[key] = (case, {key_of(one) for one in nexts})
-        left += nexts
+        keys = [key_of(one) for one in nexts]
+        found[key] = (case, set(keys))
+        left += [one for one, other in zip(nexts, keys, strict=True) if other not in found]
     return found
 
 
@@ -180,3 +199,5 @@ def test_the_page_and_the_message_are_of_the_last_turn(courses: Courses) -> None
     for case, _ in courses.values():
         if not case.is_open and case.step("announce").state == "done":
             assert case.result("announce", "text") == ANNOUNCE.text(case), case.write()
+            alarmed = f"{case.id}/{case.outcome}" if case.outcome in ("not-verified", "gave-up") else None
+            assert case.result("announce", "alarm") == alarmed, case.write()

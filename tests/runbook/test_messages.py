@@ -57,7 +57,9 @@ def test_links_the_incident_or_names_its_key() -> None:
     """With an address the incident is linked, without one its key is named."""
     case = rolled_back()
     assert f"PagerDuty incident `{case.id}`." in messages.announcement(case, GROUP)
-    linked = case.with_step("page", StepRecord("done", result={"paged": "RollBack", "url": "https://pd.example/Q1?a&b"}))
+    linked = case.with_step(
+        "page", StepRecord("done", result={"paged": "RollBack", "url": "https://pd.example/Q1?a&b"})
+    )
     assert "<https://pd.example/Q1?a&amp;b|PagerDuty incident>." in messages.announcement(linked, GROUP)
 
 

@@ -104,10 +104,12 @@ def test_a_pause_turns_a_rollback_into_a_hold() -> None:
 
 
 def test_a_hold_becomes_a_rollback() -> None:
-    """When a hold ends in a rollback, it is paged again under the same key, announced anew, and rests on the new verdict."""
+    """A hold that ends in a rollback is paged again under its key, announced anew, and rests on the new verdict."""
     hold = case_of("Hold")
     hold = hold.with_step("page", StepRecord("done", 3, result={"paged": "Hold", "url": "https://pd/1", "lookups": 2}))
-    hold = hold.with_step("announce", StepRecord("done", 1, result={"key": f"{hold.id}/Hold", "text": "x", "place": {}}))
+    hold = hold.with_step(
+        "announce", StepRecord("done", 1, result={"key": f"{hold.id}/Hold", "text": "x", "place": {}})
+    )
     hold = replace(hold.with_step("report", StepRecord("done")), outcome="recovered", closed=NOW)
     other = replace(POLICY, name="latency", verify_within=30.0)
     now = converted(hold, replace(decision(said="p99 too high"), verdict=verdict("p99 too high", other)))
@@ -137,7 +139,7 @@ def test_nothing_is_converted_to_keep_watching() -> None:
 
 
 def test_a_message_that_never_got_through_ends_no_hold() -> None:
-    """Slack's refusal for 24 hours does not end a hold: it stays open, so that its recovery still settles the incident."""
+    """Slack's refusal for 24 hours does not end a hold: it stays open, and its recovery still settles the incident."""
     hold = case_of("Hold").with_step("page", StepRecord("done")).with_step("announce", StepRecord("failed"))
     assert closed_if_over(hold, STEPS, NOW).outcome == ""
     assert closed_if_over(hold, STEPS, NOW).is_open

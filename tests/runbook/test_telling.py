@@ -124,13 +124,29 @@ def test_a_failing_edit_is_tried_again(slack_api: Slack, announcer: SlackAnnounc
     assert len(slack_api.messages) == 1
 
 
+def test_a_bad_end_is_an_alarm_of_its_own(slack_api: Slack, announcer: SlackAnnouncer) -> None:
+    """Not verified, the case edits its message and posts one alarm beside it, though an answer to it is lost."""
+    step = Announce(announcer, CONTACTS)
+    case = replace(attempt(step, paged(rolled_back())), outcome="not-verified")
+    assert step.due(case)
+    slack_api.inject("hung-halfway", prefix="/api/chat.postMessage", times=1)
+    case = attempt(step, attempt(step, case))
+    keys = [m.metadata["event_payload"]["key"] for m in slack_api.messages]
+    assert keys == [f"{case.id}/RollBack", f"{case.id}/not-verified"]
+    assert all("NOT verified" in m.text and "<!subteam^S0123ABCD>" in m.text for m in slack_api.messages)
+    assert not step.due(case)
+
+
 def test_a_hold_that_becomes_a_rollback_is_announced_anew(slack_api: Slack, announcer: SlackAnnouncer) -> None:
     """The rollback gets a message of its own, for an edit of the hold's would notify nobody."""
     step = Announce(announcer, CONTACTS)
     case = attempt(step, paged(replace(rolled_back(), action="Hold", steps={})))
     case = replace(case, action="RollBack").with_step("revert", rolled_back().step("revert"))
     case = attempt(step, case)
-    assert [m.metadata["event_payload"]["key"] for m in slack_api.messages] == [f"{case.id}/Hold", f"{case.id}/RollBack"]
+    assert [m.metadata["event_payload"]["key"] for m in slack_api.messages] == [
+        f"{case.id}/Hold",
+        f"{case.id}/RollBack",
+    ]
 
 
 def test_the_message_waits_for_the_page(announcer: SlackAnnouncer) -> None:
@@ -150,14 +166,29 @@ def test_pages_once_and_links(pagerduty_api: PagerDuty, pager: PagerDutyPager) -
     assert case.step("page").state == "done"
 
 
+class Late(PagerDutyPager):
+    """PagerDuty whose incidents show their address only after some lookups; None: the REST API fails."""
+
+    def __init__(self, client: PagerDutyClient, *misses: bool | None) -> None:
+        super().__init__(client, can_link=True)
+        self._misses = list(misses)
+
+    def link(self, case: Case) -> str | None:
+        """The address, when it is time."""
+        missed = self._misses.pop(0) if self._misses else False
+        if missed is None:
+            raise Fault("PagerDuty", "answered HTTP 401", lasting=True)
+        return None if missed else super().link(case)
+
+
+@pytest.mark.parametrize("miss", [True, None])
 def test_a_link_found_later_is_put_into_the_message(
-    slack_api: Slack, announcer: SlackAnnouncer, pagerduty_api: PagerDuty, pager: PagerDutyPager
+    slack_api: Slack, announcer: SlackAnnouncer, pagerduty_api: PagerDuty, pagerduty: PagerDutyClient, miss: bool | None
 ) -> None:
     """Where the incident's address comes late, the message is posted with the key and then gets the link."""
-    page, announce = Page(pager), Announce(announcer, CONTACTS)
-    pagerduty_api.inject("wrong-shape", prefix="/incidents", times=1, shape={"incidents": []})
+    page, announce = Page(Late(pagerduty, miss)), Announce(announcer, CONTACTS)
     case = attempt(announce, attempt(page, rolled_back()))
-    assert f"`{case.id}`" in slack_api.messages[0].text
+    assert f"PagerDuty incident `{case.id}`" in slack_api.messages[0].text
     case = attempt(page, case)
     assert announce.due(case)
     attempt(announce, case)
@@ -165,10 +196,12 @@ def test_a_link_found_later_is_put_into_the_message(
     assert (len(slack_api.messages), len(pagerduty_api.incidents[0].events)) == (1, 1)
 
 
-def test_a_link_that_never_comes_is_given_up(pagerduty_api: PagerDuty, pager: PagerDutyPager) -> None:
-    """After a few lookups the page is done without an address; nobody is paged twice for it."""
-    page, case = Page(pager), rolled_back()
-    pagerduty_api.inject("wrong-shape", prefix="/incidents", shape={"incidents": []})
+@pytest.mark.parametrize("miss", [True, None])
+def test_a_link_that_never_comes_is_given_up(
+    pagerduty_api: PagerDuty, pagerduty: PagerDutyClient, miss: bool | None
+) -> None:
+    """After a few lookups, failed or in vain, the page is done without an address; nobody is paged twice for it."""
+    page, case = Page(Late(pagerduty, *[miss] * MOST_LOOKUPS)), rolled_back()
     for _ in range(MOST_LOOKUPS):
         assert not case.step("page").over
         case = attempt(page, case)

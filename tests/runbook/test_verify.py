@@ -1,22 +1,18 @@
-"""Verify against an API server with a node, and the recheck: each part that fails is named, and nothing is claimed unseen."""
+"""Verify against an API server with a node: each part that fails is named, and nothing is claimed unseen."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from tests.runbook.conftest import OWN, Shop
-from tests.runbook.parts import NOW, POLICY, TARGET, case_of, fails, until
-from watcher.judgement.model import Answer, Grid, Series
-from watcher.policy.model import Check, Policy, Ratio, SmokeJob, SmokeProbe, Threshold, Value
+from tests.runbook.conftest import Shop
+from tests.runbook.parts import NOW, OWN, until
 from watcher.runbook.case import Case, StepRecord
 from watcher.runbook.confirm import Confirm
-from watcher.runbook.recheck import CheckAgain
+from watcher.runbook.ports import Recheck
 from watcher.runbook.revert import Revert
 from watcher.runbook.step import Outcome
 from watcher.runbook.verify import Verify, readyz_target, rollout_status
@@ -28,37 +24,6 @@ from watcher.systems.kubernetes import Connection, paths
 from watcher.systems.probe import probe
 
 Json = dict[str, Any]
-
-
-class Ready(BaseHTTPRequestHandler):
-    """A shop's own HTTP server: /readyz answers what `server.status` says."""
-
-    def do_GET(self) -> None:
-        """Answer."""
-        self.send_response(self.server.status if self.path == "/readyz" else 404)  # type: ignore[attr-defined]
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def pods() -> Iterator[ThreadingHTTPServer]:
-    """The server that every pod of the tests is: they all have its address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Ready)
-    server.status = 200  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-def switches() -> Switches:
-    """Which images' pods are ready."""
-    return Switches()
 
 
 @pytest.fixture
@@ -82,7 +47,7 @@ def good(case: Case, now: float) -> tuple[bool, str]:
     return True, "errors 0.00%"
 
 
-def look(shop: Shop, case: Case, check: Callable[[Case, float], tuple[bool, str]] = good, now: float = NOW) -> Outcome:
+def look(shop: Shop, case: Case, check: Recheck = good, now: float = NOW) -> Outcome:
     """Verify once."""
     return Verify(shop.line, check, probe).carry_out(case, now)
 
@@ -150,7 +115,7 @@ def test_a_part_that_cannot_be_seen_does_not_hold(shop: Shop, back: Case) -> Non
 def test_not_verified_in_time(shop: Shop, back: Case) -> None:
     """At the deadline, counted from the revert, the case ends as not verified and says what failed."""
     until(lambda: rolled_out(shop), "the rollback is out")
-    bad: Callable[[Case, float], tuple[bool, str]] = lambda case, now: (False, "errors 3.00%")  # noqa: E731
+    bad: Recheck = lambda case, now: (False, "errors 3.00%")  # noqa: E731
     assert look(shop, back, bad, NOW + 599).state == "later"
     outcome = look(shop, back, bad, NOW + 600)
     assert (outcome.case_outcome, outcome.said) == ("not-verified", "not verified within 600 s: errors 3.00%")
@@ -177,18 +142,17 @@ def test_an_evicted_pod_is_not_asked(shop: Shop, back: Case) -> None:
     listed = shop.connection.get(paths.pods(shop.namespace))["items"]
     ours = next(p for p in listed if p["metadata"]["ownerReferences"][0]["uid"] == back.result("confirm", "targetUid"))
     evicted = {
-        "metadata": {
-            "name": "evicted",
-            "labels": {"app": "checkout"},
-            "ownerReferences": ours["metadata"]["ownerReferences"],
-        },
+        "metadata": {"name": "evicted", "labels": {"app": "checkout"}},
         "spec": {"containers": [{"name": "shop", "image": "shop:3"}], "nodeName": "gone"},
     }
     shop.connection.create(paths.pods(shop.namespace), evicted)
-    path = paths.pods(shop.namespace, "evicted") + "/status"
-    shop.connection.merge_patch(path, {"status": {"phase": "Failed", "reason": "Evicted"}})
+    path = paths.pods(shop.namespace, "evicted")
+    shop.connection.merge_patch(f"{path}/status", {"status": {"phase": "Failed", "reason": "Evicted"}})
+    owned = {"metadata": {"ownerReferences": ours["metadata"]["ownerReferences"]}}
+    assert shop.connection.merge_patch(path, owned)["status"]["phase"] == "Failed"
     until(lambda: rolled_out(shop), "the rollback is out again")
     assert look(shop, back).case_outcome == "verified"
+    assert shop.connection.get(path)["status"]["phase"] == "Failed"
 
 
 def test_scaled_to_zero_is_verified(shop: Shop, back: Case) -> None:
@@ -246,86 +210,3 @@ DEADLINE = [{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]
 def test_rollout_status_in_kubectls_order(deployment: Json, said: str) -> None:
     """The rollout's status is what `kubectl rollout status` would say, and never complete before it is."""
     assert rollout_status(deployment) == (False, said)
-
-
-class Figures:
-    """A Prometheus that answers each query with the figures given for it, at the instant asked."""
-
-    def __init__(self, **figures: float | None) -> None:
-        self.figures, self.asked = figures, list[str]()
-
-    def range(self, query: str, grid: Grid) -> Answer:
-        """Answer."""
-        self.asked.append(query)
-        value = self.figures.get(query.split("{")[0])
-        labels = {"namespace": "shop", "deployment": "checkout", "pod": "checkout-1-abcde"}
-        return Answer(query, grid, () if value is None else (Series(labels, ((grid.end, value),)),))
-
-
-RATIO = Check("errors", Ratio('bad{pod=~"$pod"}', "total{}", per_pod=True, least_total=100), Threshold(0.5, "50%", "ratio"))
-VALUE = Check("errors", Value("value{}"), Threshold(9.0, "9", "number"))
-
-
-def recheck(check: Check, figures: Figures, ask: Callable[[str, float], int] = lambda url, timeout: 200) -> tuple[bool, str]:
-    """Ask the check again of a case that breached 1 %, two minutes after the revert."""
-    case = case_of().with_step("confirm", StepRecord("done", result=TARGET))
-    case = case.with_step("revert", StepRecord("done", result={"to": 1}, finished=NOW - 120))
-    again = CheckAgain(figures, ask, lambda: (replace(POLICY, checks=(check,)),))
-    return again(case, NOW)
-
-
-def test_recheck_of_a_ratio() -> None:
-    """The target's own pods are asked, against the threshold that was breached, however few their requests."""
-    figures = Figures(bad=0.0, total=8.0)
-    assert recheck(RATIO, figures)[0]
-    assert figures.asked[0] == 'bad{pod=~"checkout-1-[^-]+"}'
-    assert recheck(RATIO, Figures(bad=1.0, total=8.0)) == (False, recheck(RATIO, Figures(bad=1.0, total=8.0))[1])
-    assert not recheck(RATIO, Figures(bad=1.0, total=8.0))[0], "0.125 is over the 1 % of the case, not over today's 50 %"
-
-
-@pytest.mark.parametrize(("value", "holds"), [(0.001, True), (0.02, False), (None, False), (float("nan"), False)])
-def test_recheck_of_a_value(value: float | None, holds: bool) -> None:
-    """Under the threshold it holds; over it, without data, or with NaN it does not."""
-    assert recheck(VALUE, Figures(value=value))[0] is holds
-
-
-def test_recheck_of_a_silent_service_does_not_hold() -> None:
-    """No requests since the rollback prove nothing."""
-    assert not recheck(RATIO, Figures(bad=0.0, total=0.0))[0]
-
-
-def test_recheck_of_a_probe() -> None:
-    """A probe is made again, at the address of the Deployment; an answer of another kind, or none, does not hold."""
-    asked: list[str] = []
-
-    def answers(code: int) -> Callable[[str, float], int]:
-        def ask(url: str, timeout: float) -> int:
-            asked.append(url)
-            return code
-
-        return ask
-
-    check = Check("errors", SmokeProbe("http://$deployment.$namespace/up", 3, 200, 1.0))
-    assert recheck(check, Figures(), answers(200)) == (True, "http://checkout.shop/up answers 200")
-    assert recheck(check, Figures(), answers(500)) == (False, "http://checkout.shop/up answers 500")
-
-    def silent(url: str, timeout: float) -> int:
-        fails("no answer within 1 s")()
-        return 0
-
-    assert recheck(check, Figures(), silent) == (False, "http://checkout.shop/up: no answer within 1 s")
-    assert asked[0] == "http://checkout.shop/up"
-
-
-def test_recheck_of_a_job_is_not_repeated() -> None:
-    """A smoke test's Job judged the revision that is gone; that is said, and does not stand in the way."""
-    holds, said = recheck(Check("errors", SmokeJob()), Figures())
-    assert holds
-    assert "not run again" in said
-
-
-def test_recheck_without_its_policy_does_not_hold() -> None:
-    """A check that was taken out of the policies meanwhile can't be seen to be well."""
-    none: tuple[Policy, ...] = ()
-    holds, said = CheckAgain(Figures(), lambda url, timeout: 200, lambda: none)(case_of(), NOW)
-    assert (holds, said) == (False, "check error-rate/errors is no longer in the policies")

@@ -31,6 +31,14 @@ class Parser(argparse.ArgumentParser):
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """Which cluster, where it isn't the pod's own: a kubeconfig file and a context in it."""
+
+    kubeconfig: str | None
+    context: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """A Deployment by namespace and name."""
 

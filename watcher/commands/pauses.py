@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any, TextIO
 
-from watcher.commands.arguments import Subject
+from watcher.commands.arguments import Subject, Target
 from watcher.judgement.pauses import PAUSE, PAUSE_REASON, pause_in, say_pause
 from watcher.judgement.rollouts import write_time
 from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import Connection, NotFound, paths
 
 
-def pause(connection: Connection, subject: Subject, annotations: dict[str, str], out: TextIO) -> int:
+def pause(target: Target, subject: Subject, annotations: dict[str, str], out: TextIO) -> int:
     """Set the pause's annotations on a Deployment and say what holds now. Raises Fault."""
     wanted: dict[str, str | None] = {PAUSE_REASON: None, **annotations}
-    notes = _annotate(connection, subject, wanted)
+    notes = _annotate(Connection.open(target.kubeconfig, target.context), subject, wanted)
     found = pause_in(notes, f"Deployment {subject}", 0.0)
     out.write(f"{say_pause(found) if found else f'{subject} is not paused'}\n")
     return 0
@@ -26,8 +26,9 @@ def pause_annotations(until: float | None, reason: str) -> dict[str, str]:
     return {**notes, PAUSE_REASON: reason} if reason else notes
 
 
-def resume(connection: Connection, subject: Subject, out: TextIO) -> int:
+def resume(target: Target, subject: Subject, out: TextIO) -> int:
     """Take the pause off a Deployment. Raises Fault. A Deployment that wasn't paused is left alone, and said so."""
+    connection = Connection.open(target.kubeconfig, target.context)
     path = paths.deployments(subject.namespace, subject.deployment)
     present = _get(connection, path, subject)["metadata"].get("annotations") or {}
     if PAUSE not in present and PAUSE_REASON not in present:

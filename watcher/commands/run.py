@@ -23,9 +23,9 @@ SETTLE = 60.0  # seconds that `--once` gives the steps that its pass started
 def run(daemon: Daemon, ending: Ending, *, once: bool) -> int:
     """Run until told to end, or for one pass. The process ends here, so that no hung thread is waited for."""
     settings, what = daemon.settings, "a dry run: nothing is changed or sent" if daemon.dry_run else "in earnest"
-    said = "canary-watch for %s (%s, own namespace %s): %d policies, a pass every %g s, %s"
+    said = "watching %s (%s, own Namespace %s) by policies %s; a pass every %g s; %s"
     where = (settings.cluster.name, daemon.connection.server, daemon.connection.namespace)
-    LOG.info(said, *where, len(daemon.policies), settings.interval, what)
+    LOG.info(said, *where, ", ".join(policy.name for policy in daemon.policies), settings.interval, what)
     code = _once(daemon, ending) if once else _until_told(daemon, ending)
     daemon.end()
     _leave(code)
@@ -60,6 +60,9 @@ def _once(daemon: Daemon, ending: Ending) -> int:
     with contextlib.suppress(OSError):  # whoever read it has gone
         sys.stdout.write(f"{said}\n")
     ending.wait_for(lambda: not daemon.lanes.busy(), SETTLE)
+    left = [case.id for case in daemon.desk.every() if case.is_open]
+    if left and not daemon.dry_run:
+        LOG.warning("left open, for the next pass to go on with: %s", ", ".join(left))
     return 0
 
 

@@ -1,30 +1,17 @@
-"""What every command that talks to the cluster needs first: its config, its policies, its connection."""
+"""What `run` and `status` need first: config, policies and a connection, put together to a daemon."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from watcher import settings as config_file
+from watcher.commands.arguments import Target
 from watcher.daemon import Daemon
 from watcher.documents import Mistake
 from watcher.policy import loading
 from watcher.systems.kubernetes import Connection
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Which cluster, as the command line says it."""
-
-    kubeconfig: str | None = None
-    context: str | None = None
-
-
-def open_cluster(target: Target) -> Connection:
-    """Connect to the cluster: in-cluster first, then kubeconfig and context. Raises Fault."""
-    return Connection.open(target.kubeconfig, target.context)
 
 
 def build(config: Path, target: Target, *, dry_run: bool, looks_only: bool, err: TextIO) -> Daemon | None:
@@ -43,7 +30,7 @@ def build(config: Path, target: Target, *, dry_run: bool, looks_only: bool, err:
     if every:
         _tell(every, err)
         return None
-    return Daemon(settings, policies, open_cluster(target), dry_run=dry_run)
+    return Daemon(settings, policies, Connection.open(target.kubeconfig, target.context), dry_run=dry_run)
 
 
 def _tell(mistakes: Sequence[Mistake], err: TextIO) -> None:

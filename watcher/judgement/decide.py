@@ -6,7 +6,7 @@ Unknown never rolls back. A breach that is held back says which hold did it, fir
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from watcher.judgement.model import Decision, Pause, Rollout, Verdict
 from watcher.judgement.pauses import say_pause
@@ -36,16 +36,50 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class Brakes:
+    """How many rollbacks an hour are made before a person has to look: of one Deployment, and in the cluster."""
+
+    deployment: int = 3
+    cluster: int = 10
+
+
+@dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What else counts: pauses in force, and the revisions that a case has acted on (the case's id by rollout)."""
+    """What else counts: pauses in force, the revisions that a case has acted on (the case's id by rollout).
+
+    `recent` names the Deployment (by UID) of each rollback of the last hour, `brakes` how many there may be.
+    """
 
     pauses: Mapping[tuple[str, int], Pause] = field(default_factory=dict)
     acted_on: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    recent: tuple[str, ...] = ()
+    brakes: Brakes = Brakes()
 
 
 def decide(every: Iterable[Judged], circumstances: Circumstances) -> tuple[Decision, ...]:
-    """Give one decision for each rollout, in the order of `every`."""
-    return tuple(_decide_one(judged, circumstances) for judged in every)
+    """Give one decision for each rollout, in the order of `every`; each rollback counts for the brakes at once."""
+    decisions: list[Decision] = []
+    recent = list(circumstances.recent)
+    for judged in every:
+        decision = _braked(_decide_one(judged, circumstances), recent, circumstances.brakes)
+        if decision.action == "RollBack":
+            recent.append(decision.rollout.uid)
+        decisions.append(decision)
+    return tuple(decisions)
+
+
+def _braked(decision: Decision, recent: Sequence[str], brakes: Brakes) -> Decision:
+    """Hold a rollback where there were too many in the last hour: more of the same would not help."""
+    if decision.action != "RollBack":
+        return decision
+    mine = recent.count(decision.rollout.uid)
+    if mine >= brakes.deployment:
+        said = f"{mine} rollbacks of this Deployment in the last hour are enough (brakes); {decision.said}"
+        return replace(decision, action="Hold", reason="brake-deployment", said=said)
+    if len(recent) >= brakes.cluster:
+        said = f"{len(recent)} rollbacks in this cluster in the last hour are enough (brakes); {decision.said}"
+        return replace(decision, action="Hold", reason="brake-cluster", said=said)
+    return decision
 
 
 def _decide_one(judged: Judged, circumstances: Circumstances) -> Decision:

@@ -76,6 +76,11 @@ class Desk:
         """The revisions that were acted on, by rollout; a hold has acted on nothing."""
         return {(c.uid, c.bad): c.id for c in self.every() if c.action != "Hold"}
 
+    def rollbacks_since(self, moment: float) -> tuple[str, ...]:
+        """The Deployment (by UID) of each rollback decided since `moment`, epoch seconds; not of overtaken ones."""
+        every = (c for c in self.every() if c.action == "RollBack" and (c.outcome != "overtaken" or c.rolled_back))
+        return tuple(c.uid for c in every if (c.step("revert").first_try or c.opened) >= moment)
+
     def take(self, decision: Decision) -> None:
         """Have the case of a decision opened, or its hold brought up to date, in a lane: the pass goes on."""
         rollout = decision.rollout

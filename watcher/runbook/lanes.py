@@ -9,6 +9,17 @@ from collections.abc import Callable, Hashable, Mapping
 
 LOG = logging.getLogger("canary-watch.runbook")
 
+# Threads by lane. Verifying asks pods, which may be slow: that must not keep another case's revert waiting.
+WORKERS: Mapping[str, int] = {
+    "kubernetes": 8,
+    "verify": 4,
+    "marks": 2,
+    "pagerduty": 4,
+    "slack": 4,
+    "probe": 8,
+    "desk": 2,
+}
+
 
 class Lane:
     """Work for one outside system. A key is taken once: while its work is queued or under way, it isn't taken again.

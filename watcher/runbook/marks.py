@@ -30,7 +30,7 @@ def condemn(cluster: Cluster, case: Case) -> None:
 
 
 class Marks:
-    """Sets marks in the Kubernetes lane. One that fails is logged, and found missing by the next pass."""
+    """Sets marks in a lane of their own. One that fails is logged, and found missing by the next pass."""
 
     def __init__(self, cluster: Cluster, lanes: Lanes, leading: Callable[[], bool]) -> None:
         self._cluster = cluster
@@ -59,7 +59,7 @@ class Marks:
             except Fault as fault:
                 LOG.warning("can't mark that %s: %s", what, fault)
 
-        self._lanes.submit("kubernetes", (rollout.uid, *notes), mark)
+        self._lanes.submit("marks", (rollout.uid, *notes), mark)
 
 
 def _sweep(cluster: Cluster, rollout: Rollout) -> None:

@@ -6,6 +6,7 @@ from watcher.runbook import messages
 from watcher.runbook.case import Case
 from watcher.runbook.ports import Pager
 from watcher.runbook.step import Outcome
+from watcher.systems.fault import Fault
 
 # PagerDuty makes the incident a moment after it takes the event: its address is asked for so often, at most.
 MOST_LOOKUPS = 5
@@ -44,7 +45,14 @@ class Page:
             self._pager.page(case, messages.summary(case), messages.details(case))
             result.update(paged=case.action, dedupKey=case.id, lookups=0)
         if self._pager.can_link and result.get("url") is None:
-            result.update(url=self._pager.link(case), lookups=int(result["lookups"]) + 1)
+            result.update(url=self._address(self._pager, case), lookups=int(result["lookups"]) + 1)
             if result["url"] is None and result["lookups"] < MOST_LOOKUPS:
                 return Outcome("later", result, "paged; looking for the incident's address")
         return Outcome("done", result, "paged")
+
+    def _address(self, pager: Pager, case: Case) -> str | None:
+        """Look once. A REST API that fails doesn't undo the page, and must not keep the case from being settled."""
+        try:
+            return pager.link(case)
+        except Fault:
+            return None

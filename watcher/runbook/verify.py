@@ -36,7 +36,7 @@ class Verify:
     """Look, each pass, whether the rollback has come through; say plainly when it hasn't in time."""
 
     name = "verify"
-    lane = "kubernetes"
+    lane = "verify"
     write_ahead = False
 
     def __init__(self, cluster: Cluster, recheck: Recheck, probe: Probe) -> None:
