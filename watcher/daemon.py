@@ -213,9 +213,11 @@ class Daemon:
             why = f" ({self.lease.last_error})" if self.lease.last_error else ""
             return f"standing by: {self.lease.holder or 'nobody'} holds the Lease {self.lease_name}{why}"
         try:
-            return self.one_pass(now).said
+            seen = self.one_pass(now)
         except Fault as fault:
             return f"the cases can't be read, so nothing is decided: {fault}"
+        LOG.debug("the pass took %.2f s: %s", seen.seconds, seen.said)
+        return seen.said
 
     def one_pass(self, now: float) -> Pass:
         """Make a pass; in a dry run only look. Raises Fault where the cases can't be read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from watcher.judgement.decide import Brakes, Circumstances, Judged, came_through, decide, say_counts
@@ -22,6 +22,9 @@ from watcher.view import View, Watched
 
 MOST_QUERIES_AT_ONCE = 8
 LATEST_ANSWER = 15.0  # seconds; a query has its own timeout, this only bounds a thread that hangs beside it
+
+# Verdicts that tell nothing of the past, however far back is asked: one such must not make every pass ask for it.
+UNREADABLE = frozenset({"no-threshold", "ambiguous-series"})
 
 Key = tuple[str, int]
 CheckKey = tuple[str, str]
@@ -45,9 +48,7 @@ class Pass:
             f"; proven: {', '.join(f'{r.name} revision {r.new.number}' for r in self.proven)}" if self.proven else ""
         )
         counts = say_counts(self.decisions)
-        return (
-            f"{len(self.watched)} rollouts under watch, {self.queries} queries, {self.seconds:.2f} s: {counts}{proven}"
-        )
+        return f"{len(self.watched)} rollouts under watch, {self.queries} queries: {counts}{proven}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Watch:
         self._desk, self._marks, self._interval = hands.desk, hands.marks, hands.interval
         self._brakes = hands.brakes
         self._before: dict[Key, dict[CheckKey, Before]] = {}
+        self._unreadable: set[tuple[Key, CheckKey]] = set()
 
     def one_pass(self, now: float) -> Pass:
         """Make one pass at `now`, epoch seconds: look at everything, and have done what can be done."""
@@ -124,14 +126,19 @@ class Watch:
     def _ask(self, watched: Sequence[Watched], now: float) -> dict[str, Answer]:
         """Ask one range query for each PromQL text, side by side; none when nothing is under watch."""
         asking = [(w.rollout, [p for p in w.policies if w.asks(p, now)]) for w in watched]
-        known = {r.key: _settled(mine, self._before.get(r.key, {})) for r, mine in asking}
+        known = {r.key: _settled(mine, self._learnt(r.key)) for r, mine in asking}
         return ask_together(self._prometheus, questions(asking, known, now, self._interval))
+
+    def _learnt(self, key: Key) -> frozenset[CheckKey]:
+        """The checks of a rollout whose past is known, or can't be learnt for now and isn't worth a long range."""
+        return frozenset(self._before.get(key, {})) | {place for other, place in self._unreadable if other == key}
 
     def _judge(
         self, policies: Sequence[Policy], watched: Sequence[Watched], answers: Mapping[str, Answer], now: float
     ) -> tuple[Judged, ...]:
         """Read each check's answers once for all of its rollouts, and judge each rollout by its own readings."""
         verdicts: dict[Key, list[Verdict]] = {w.rollout.key: [] for w in watched}
+        self._unreadable.clear()
         for policy in policies:
             mine = [w.rollout for w in watched if w.asks(policy, now)]
             for check in policy.checks if mine else ():
@@ -148,7 +155,10 @@ class Watch:
             before = before_of(question, reading)
             if before is not None:
                 known[place] = before
-        return judge(question, reading, known.get(place))
+        verdict = judge(question, reading, known.get(place))
+        if verdict.reason in UNREADABLE:
+            self._unreadable.add((question.rollout.key, place))
+        return verdict
 
     def _read(
         self, policy: Policy, check: Check, rollouts: Sequence[Rollout], answers: Mapping[str, Answer]
@@ -168,7 +178,7 @@ class Watch:
         self._smoke.forget_all_but(keys)
 
 
-def _settled(policies: Sequence[Policy], known: Mapping[CheckKey, Before]) -> frozenset[str]:
+def _settled(policies: Sequence[Policy], known: Set[CheckKey]) -> frozenset[str]:
     """The texts of whose past no check of a rollout's policies needs to know more; several may share a text."""
     asked = {(p.name, c.name): texts_of(c) for p in policies for c in p.checks}
     wanted = {text for place, texts in asked.items() if place not in known for text in texts}

@@ -19,7 +19,8 @@ from pathlib import Path
 PATIENCE = 60.0
 LOOK = 0.01  # seconds between looks: what a moment read from the log is uncertain by
 PASS = re.compile(
-    r"(?P<watched>\d+) rollouts under watch, (?P<queries>\d+) queries, (?P<seconds>[\d.]+) s: (?P<counts>.*)"
+    r"the pass took (?P<seconds>[\d.]+) s: (?P<watched>\d+) rollouts under watch, "
+    r"(?P<queries>\d+) queries: (?P<counts>.*)"
 )
 
 

@@ -77,7 +77,8 @@ def test_a_pass_over_a_thousand_rollouts_is_three_queries_and_a_second(
         memory = running_daemon.memory("VmHWM")
     setting = f"{ROLLOUTS:,} rollouts, 4 pods each, shipped error-rate and latency-p99, 15 s interval, {PASSES} passes"
     answered = "Prometheus stood in for: 13,000 series a pass"
-    cold = f"the first one asks for {AGE / 60:.0f} min of past: {seen[0].cpu:.2f} s, the start included, and {memory:.0f} MB"
+    cost = f"{seen[0].cpu:.2f} s, the start included, and {memory:.0f} MB"
+    cold = f"the first one asks for {AGE / 60:.0f} min of past: {cost}"
     table.note(
         Figure("Queries of a pass over 1,000 rollouts", "3", f"{queries / PASSES:g}", setting, queries == 3 * PASSES),
         Figure(

@@ -116,7 +116,7 @@ def test_a_known_past_is_not_asked_for_again() -> None:
     """With the time before the rollout known, the range is the check's `for` alone."""
     asking = questions([(ROLLOUT, (POLICY,))], {ROLLOUT.key: BOTH}, START + 900.7, 15.0)
     assert {q.grid.count for q in asking} == {5}
-    assert {q.grid.end for q in asking} == {START + 900}
+    assert {q.grid.end for q in asking} == {START + 900.7}
 
 
 def test_an_unknown_past_is_reached() -> None:
@@ -148,10 +148,10 @@ def test_a_range_stays_within_prometheus_limit() -> None:
     assert bad.grid.end == START + 50_000
 
 
-@pytest.mark.parametrize("now", [START, START + 0.001, START + 0.999])
-def test_a_range_ends_at_a_whole_second_not_in_the_future(now: float) -> None:
-    """The end is the last whole second: Prometheus has nothing of the time to come."""
-    assert {q.grid.end for q in questions([(ROLLOUT, (POLICY,))], {}, now, 15.0)} == {START}
+@pytest.mark.parametrize(("now", "end"), [(START, START), (START + 0.0019, START + 0.001), (START + 0.5, START + 0.5)])
+def test_a_range_ends_now_to_the_millisecond_not_in_the_future(now: float, end: float) -> None:
+    """The end is the last whole millisecond, Prometheus's own precision: it has nothing of the time to come."""
+    assert {q.grid.end for q in questions([(ROLLOUT, (POLICY,))], {}, now, 15.0)} == {end}
 
 
 def test_the_names_of_new_and_old_stand_in_the_query() -> None:

@@ -85,9 +85,9 @@ def questions(
 
     A range reaches back over the check's `for`; where a rollout's past (`for` before its start) is not in
     `known_before` (texts by rollout), it reaches back over that too. `now` and `step` are seconds; the end is a whole
-    second, as the client library rounds bounds.
+    millisecond, Prometheus's own precision.
     """
-    end = float(math.floor(now))
+    end = math.floor(now * 1000) / 1000
     asking: dict[str, list[Rollout]] = {}
     back: dict[str, float] = {}
     for rollout, policies in watched:

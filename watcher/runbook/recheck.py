@@ -44,7 +44,7 @@ class CheckAgain:
         return verdict.outcome == "Healthy" and verdict.reason == "below-threshold", verdict.evidence.said
 
     def _read(self, check: Check, rollout: Rollout, now: float) -> Reading:
-        grid = Grid(float(math.floor(now)), 1.0, 1)
+        grid = Grid(math.floor(now * 1000) / 1000, 1.0, 1)
         answers = [self._prometheus.range(fill(text, [rollout]), grid) for text in texts_of(check)]
         subjects = Subjects([rollout])
         if isinstance(check.kind, Value):
