@@ -6,117 +6,40 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
-    AfterValidator,
     ConfigDict,
     Field,
-    PlainValidator,
     Strict,
-    StringConstraints,
     TypeAdapter,
-    ValidationInfo,
-    WithJsonSchema,
     with_config,
 )
 from pydantic.alias_generators import to_camel
 
 from watcher import quantities
 from watcher.documents import Document, KeyPath, Mistake, read
+from watcher.fields import (
+    Address,
+    Channel,
+    Duration,
+    File,
+    Interval,
+    LeaseDuration,
+    Mail,
+    Namespace,
+    OptionalFile,
+    SlackId,
+    Text,
+    Url,
+)
 from watcher.policy.model import Policy
-from watcher.validation import split_url, validated
-
-SHORTEST_INTERVAL = 1.0  # seconds, as is every time here
-SHORTEST_LEASE = 3.0
+from watcher.validation import validated
 
 _KEYS = ConfigDict(extra="forbid", alias_generator=to_camel)
-_ID = r"[A-Z0-9]{4,}"
-
-
-def _url(written: str) -> str:
-    """Check a URL without ever repeating it: it may hold a password."""
-    parts = split_url(written)
-    if parts is None:
-        raise ValueError("is not a URL; write http:// or https:// and a host")
-    if "@" in parts.netloc:
-        raise ValueError("holds credentials; take them out, secrets are read from files")
-    if parts.query or parts.fragment:
-        raise ValueError("must end with its path, without ? and #")
-    return written
-
-
-def _file(written: object, info: ValidationInfo) -> Path:
-    if not isinstance(written, str) or not written or "\0" in written:
-        raise ValueError("is not a path; write the name of a file, relative to the config file's folder")
-    folder = (info.context or {}).get("folder", Path())
-    return Path(folder) / written
-
-
-def _optional_file(written: object, info: ValidationInfo) -> Path | None:
-    return None if written is None else _file(written, info)
-
-
-def _interval(written: object) -> float:
-    return _at_least(written, SHORTEST_INTERVAL)
-
-
-def _lease_duration(written: object) -> float:
-    return _at_least(written, SHORTEST_LEASE)
-
-
-def _at_least(written: object, shortest: float) -> float:
-    value = quantities.seconds(written)
-    if value < shortest:
-        raise ValueError(f"{written} is too short; write at least {quantities.as_duration(shortest)}")
-    return value
-
-
-def _channel(written: object) -> str:
-    if written is None:
-        raise ValueError('is empty: in YAML # begins a comment; write the channel in quotes, like "#deploy"')
-    if not isinstance(written, str) or not re.fullmatch(rf"#[^\s#A-Z]+|[CG]{_ID}", written):
-        raise ValueError('is not a Slack channel; write its name like "#deploy", or its id, like C0123ABCD')
-    return written
-
-
-def _slack_id(written: str) -> str:
-    if not re.fullmatch(rf"[UWS]{_ID}", written):
-        raise ValueError(
-            f'"{written[:40]}" is not an id; Slack tags by id, not by name: a person (U0123ABCD or W0123ABCD), '
-            "or a user group (S0123ABCD); Slack shows it in the profile's menu, Copy member ID"
-        )
-    return written
-
-
-def _address(written: object) -> str:
-    found = re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+):([0-9]{1,5})", written) if isinstance(written, str) else None
-    if not found or not 0 <= int(found[1]) <= 65535:
-        raise ValueError("is not an address; write host and port, like 0.0.0.0:8080")
-    return str(written)
-
-
-def _mail(written: str) -> str:
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+", written):
-        raise ValueError("is not an e-mail address; write that of a PagerDuty user")
-    return written
-
-
-def _namespace(written: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", written):
-        raise ValueError(f'"{written}" is not a namespace; for all of them, leave namespaces empty: []')
-    return written
-
-
-_TIME = WithJsonSchema({"type": "string", "examples": ["15s"]})
-Text = Annotated[str, Strict(), StringConstraints(min_length=1)]
-Url = Annotated[str, Strict(), AfterValidator(_url)]
-File = Annotated[Path, PlainValidator(_file), WithJsonSchema({"type": "string"})]
-OptionalFile = Annotated[Path | None, PlainValidator(_optional_file), WithJsonSchema({"type": "string"})]
 
 
 @with_config(_KEYS)
@@ -134,7 +57,7 @@ class Prometheus:
     """Where Prometheus is; `timeout` in seconds, for a whole answer."""
 
     url: Annotated[Url, Field(examples=["http://prometheus.monitoring:9090"])]
-    timeout: Annotated[float, PlainValidator(quantities.longer_than_zero), _TIME] = 5.0
+    timeout: Duration = 5.0
     bearer_token_file: OptionalFile = None
     ca_file: OptionalFile = None
 
@@ -149,7 +72,7 @@ class PagerDuty:
     events_url: Url = "https://events.pagerduty.com"
     api_url: Url = "https://api.pagerduty.com"
     service_id: Text | None = None
-    from_email: Annotated[str, Strict(), AfterValidator(_mail)] | None = None
+    from_email: Mail | None = None
 
 
 @with_config(_KEYS)
@@ -158,7 +81,7 @@ class Slack:
     """The bot's token and the channel (`#name` or id) that it posts in."""
 
     token_file: Annotated[File, Field(examples=["/etc/canary-watch/secrets/slack-token"])]
-    channel: Annotated[str, PlainValidator(_channel), WithJsonSchema({"type": "string", "examples": ['"#deploy"']})]
+    channel: Channel
     api_url: Url = "https://slack.com/api/"
 
 
@@ -178,7 +101,7 @@ class Jira:
 class Contact:
     """How to tag a role: the Slack id of a person (U, W) or of a user group (S)."""
 
-    slack: Annotated[str, Strict(), AfterValidator(_slack_id), Field(examples=["S0123ABCD"])]
+    slack: Annotated[SlackId, Field(examples=["S0123ABCD"])]
 
 
 @with_config(_KEYS)
@@ -186,7 +109,7 @@ class Contact:
 class Serve:
     """Where /healthz, /readyz and /metrics are served: `host:port`."""
 
-    address: Annotated[str, PlainValidator(_address), WithJsonSchema({"type": "string"})] = "0.0.0.0:8080"
+    address: Address = "0.0.0.0:8080"
 
     @property
     def host(self) -> str:
@@ -204,7 +127,7 @@ class Serve:
 class Lease:
     """Leader election: how long a leader is one without renewing, in seconds."""
 
-    duration: Annotated[float, PlainValidator(_lease_duration), _TIME] = 15.0
+    duration: LeaseDuration = 15.0
 
 
 @with_config(_KEYS)
@@ -224,8 +147,8 @@ class Keys:
     cluster: Annotated[Cluster, Field(examples=["{name: shopwave-prod-us-east-1, region: us-east-1}"])]
     policies: Annotated[File, Field(examples=["/etc/canary-watch/policies"])]
     prometheus: Annotated[Prometheus, Field(examples=['{url: "http://prometheus.monitoring:9090"}'])]
-    interval: Annotated[float, PlainValidator(_interval), _TIME] = 15.0
-    namespaces: tuple[Annotated[str, Strict(), AfterValidator(_namespace)], ...] = ()
+    interval: Interval = 15.0
+    namespaces: tuple[Namespace, ...] = ()
     pagerduty: PagerDuty | None = None
     slack: Slack | None = None
     jira: Jira | None = None
