@@ -17,7 +17,7 @@ demo: venv-runtime ## a good release and a bad one, from the first metric to the
 	@$(PYTHON) -m watcher.sandbox.demo
 
 test: lint ## the lint checks, then every test
-	@$(PYTHON) -m pytest tests --ignore=tests/bench --numprocesses=3
+	@$(PYTHON) -m pytest tests --ignore=tests/bench --numprocesses=3 --maxschedchunk=1
 
 bench: venv ## the figures of README
 	@$(PYTHON) -m pytest tests/bench --capture=no --timeout=600

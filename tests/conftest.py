@@ -19,6 +19,12 @@ def require(component: str, present: bool) -> None:
     pytest.skip(f"missing: {component}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that take longest, so that none of them is left over at the end for one worker alone."""
+    longest = ("test_kills", "test_faults", "scenarios", "controlplane")
+    items.sort(key=lambda item: next((i for i, name in enumerate(longest) if name in item.nodeid), len(longest)))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Let all tests that miss the same component be skipped here, so that the summary names it in one line."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from tests.scenarios.stage import Stage
 from tests.scenarios.test_triggers import BAD, GOOD
 
@@ -64,3 +66,30 @@ def test_no_earlier_revision(stage: Stage) -> None:
     [message] = stage.posted()
     assert "can't be rolled back" in message.text
     assert stage.image() == "bad:1"
+
+
+def test_a_restart_does_not_reset_for(stage: Stage) -> None:
+    """`for` is read from Prometheus's history: a daemon that starts in mid-breach decides in its first pass."""
+    stage.traffic.set_behaviour("good:1", GOOD)
+    stage.traffic.set_behaviour("bad:2", BAD)
+    stage.ship("good:1")
+    stage.ship("bad:2")
+    time.sleep(9)  # longer than the window and `for`, for the real Prometheus
+    daemon = stage.start()
+    stage.closed("verified")
+    passes = [line for line in daemon.said().splitlines() if "INFO canary-watch " in line and " under watch, " in line]
+    assert "1 RollBack (above-threshold)" in passes[0]
+
+
+def test_idle(short_stage: Stage) -> None:
+    """Once nothing is under watch, Prometheus is asked nothing, and the API server only for watches and the Lease."""
+    stage = short_stage
+    stage.traffic.set_behaviour("good:1", GOOD)
+    stage.start()
+    stage.ship("good:1")
+    stage.until(lambda: stage.verdicts().get("good:1") == "proven", "revision 1 is proven")
+    stage.until(lambda: "0 rollouts under watch" in stage.daemons[0].said(), "nothing is under watch")
+    queries, requests = len(stage.prometheus.requests), len(stage.gate.requests)
+    stage.stays(lambda: len(stage.prometheus.requests) == queries, 4, "no query while nothing is under watch")
+    asked = {(r.method, "watch" in r.query, r.path.rsplit("/", 2)[-2]) for r in stage.gate.requests[requests:]}
+    assert {kind for kind in asked if not kind[1]} == {("PUT", False, "leases")}

@@ -14,6 +14,8 @@ from tests.scenarios.stage import Stage
 from tests.scenarios.test_triggers import BAD, GOOD
 from watcher.sandbox.stand_in import Request, StandIn
 
+GROUPS = 7  # of boundaries, which are played one after the other on a stage
+
 
 @dataclass(frozen=True)
 class Boundary:
@@ -81,12 +83,12 @@ BOUNDARIES = [
 ]
 
 
-@pytest.mark.parametrize("group", range(3))
-@pytest.mark.timeout(240)
+@pytest.mark.parametrize("group", range(GROUPS))
+@pytest.mark.timeout(180)
 def test_killed_at_every_boundary(make_stage: MakeStage, group: int) -> None:
     """Whatever the daemon was doing when it was killed, the next one ends the case, and nothing is done twice."""
     stage = make_stage(settings={"lease": {"duration": "3s"}})
-    for boundary in BOUNDARIES[group::3]:
+    for boundary in BOUNDARIES[group::GROUPS]:
         play(stage, boundary)
 
 
