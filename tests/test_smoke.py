@@ -63,6 +63,31 @@ def test_a_right_answer_ends_the_run() -> None:
     assert probed.states(6) == ["pending", "pending", "pending", "passed", "pending", "pending"]
 
 
+def test_a_failure_needs_a_right_answer_before_it() -> None:
+    """Nobody asked before the rollout: until the probe has answered right since, its failure carries a guard."""
+    probed = Probed([500, 500, 500, 200, 500, 500, 500, 200])
+    results = [probed.ask() for _ in range(8)]
+    assert [(r.state, r.guard) for r in results if r.state == "failed"] == [
+        ("failed", "never-answered-right"),
+        ("failed", ""),
+    ]
+
+
+def test_silence_is_no_right_answer() -> None:
+    """A timeout neither stands for a right answer nor takes one back."""
+    probed = Probed([None, 500, 500, 500, None, 200, None, 500, 500, 500, 200])
+    results = [probed.ask() for _ in range(11)]
+    assert {r.guard for r in results[:6] if r.state == "failed"} == {"never-answered-right"}
+    assert (results[10].state, results[10].guard) == ("failed", "")
+
+
+def test_a_right_answer_is_its_own_rollouts() -> None:
+    """What answered right for one revision tells nothing of the next one's failure."""
+    probed = Probed([200, 500, 500, 500, 200])
+    probed.states(1)
+    assert [probed.ask(revision=3).guard for _ in range(4)] == ["", "", "", "never-answered-right"]
+
+
 def test_silence_neither_counts_nor_ends_a_run() -> None:
     """No answer may be this daemon's own network: it is Unknown, and the run goes on behind it."""
     probed = Probed([500, None, 500, None, 500, 200])

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from tests.runbook.parts import NOW, POLICY
-from watcher.judgement.model import Pause
 from watcher.judgement.rollouts import GRACE, write_time
-from watcher.policy.model import Check, Policy, SmokeJob
+from watcher.policy.model import Policy
 from watcher.view import Caches, Joined, View, Watched
 
 Json = dict[str, Any]
@@ -68,6 +67,12 @@ def replica_set(number: int, created: float, *, image: int | None = None, pods: 
     }
 
 
+def namespace(name: str, **notes: str) -> Json:
+    """A Namespace with annotations of ours."""
+    named = {f"canary-watch.io/{key.replace('_', '-')}": value for key, value in notes.items()}
+    return {"metadata": {"name": name, "annotations": named}}
+
+
 class World:
     """A view with its caches: two revisions, the second one made at NOW."""
 
@@ -106,6 +111,27 @@ def test_a_verdict_ends_the_watch_at_its_end() -> None:
     assert world.watched(NOW + POLICY.watch_for) == ()
 
 
+def test_a_condemned_revision_that_is_shipped_again_gets_its_last_judgement() -> None:
+    """Only a revision that is proven needs none: a condemned one may come through this time."""
+    world, ends = World(), NOW + POLICY.watch_for
+    world.replica_sets.put(replica_set(2, NOW, verdict="condemned", verdict_of="uid-checkout-2"))
+    assert [w.ended for w in world.watched(ends)] == [True]
+    assert world.watched(ends + GRACE) == ()
+
+
+def test_a_hold_that_ends_keeps_its_rollout_under_watch() -> None:
+    """However long it is paused, what is held is asked by all its policies; other rollouts' watches end."""
+    world, brief = World(), replace(POLICY, name="brief", watch_for=60.0)
+    late = NOW + 10 * POLICY.watch_for
+    [held] = world.view.under_watch((POLICY, brief), late, frozenset({("u", 2)}))
+    assert (held.ended, held.asks(POLICY, late), held.asks(brief, late)) == (False, True, True)
+    [early] = world.view.under_watch((POLICY, brief), NOW + 90, frozenset({("u", 2)}))
+    assert early.asks(brief, NOW + 90)
+    for other in (frozenset({("u", 1)}), frozenset({("v", 2)})):
+        assert world.view.under_watch((POLICY, brief), late, other) == ()
+    assert world.view.under_watch((), late, frozenset({("u", 2)})) == ()
+
+
 def test_the_longest_watch_of_its_policies_counts() -> None:
     """A policy's checks are asked during its own watchFor, and all once more for the last judgement."""
     world, brief = World(), replace(POLICY, name="brief", watch_for=60.0)
@@ -128,11 +154,22 @@ def test_what_no_policy_matches_is_not_watched() -> None:
 def test_its_own_revert_is_not_watched() -> None:
     """The revision that the daemon rolled back to is no rollout; the one that follows it is."""
     world = World()
-    note = json.dumps({"case": "c", "uid": "u", "revision": 2})
+    note = json.dumps({"case": "c", "uid": "u", "revision": 2, "replicaSet": "uid-checkout-2"})
     world.deployments.put(deployment(rolled_back=note))
     assert world.watched(NOW + 1) == ()
     world.replica_sets.put(replica_set(2, NOW), replica_set(3, NOW + 5))
     assert [w.rollout.new.number for w in world.watched(NOW + 6)] == [3]
+
+
+def test_a_persons_revision_with_the_number_foretold_is_watched() -> None:
+    """Where a person's change came before the controller saw ours, theirs bears our number, and is watched."""
+    world = World()
+    note = json.dumps({"case": "c", "uid": "u", "revision": 3, "replicaSet": "uid-checkout-1"})
+    world.deployments.put(deployment(rolled_back=note))
+    world.replica_sets.put(replica_set(1, NOW - 9000, pods=0), replica_set(2, NOW), replica_set(3, NOW + 60))
+    assert [w.rollout.new.number for w in world.watched(NOW + 75)] == [3]
+    world.replica_sets.put(replica_set(2, NOW), replica_set(3, NOW - 9000, image=1))
+    assert world.watched(NOW + 90) == ()
 
 
 def test_a_reused_replica_set_seen_live_starts_when_it_was_seen() -> None:
@@ -144,6 +181,29 @@ def test_a_reused_replica_set_seen_live_starts_when_it_was_seen() -> None:
     world.deployments.put(deployment(NOW + 55))
     (again,) = world.watched(NOW + 70)
     assert (again.rollout.started, again.unrecorded) == (NOW + 50, True)
+
+
+@pytest.mark.parametrize(
+    ("progress", "start"),
+    [(NOW + 100, NOW + 100), (NOW + 97, NOW + 97), (NOW + 96, NOW + 112), (NOW + 113, NOW + 112), (None, NOW + 112)],
+)
+def test_a_change_is_dated_by_its_progress_since_the_last_look(progress: float | None, start: float) -> None:
+    """The Deployment's progress tells when it changed, unless it is of before the last look, or yet to come."""
+    world = World()
+    world.watched(NOW + 97.5)
+    world.deployments.put(deployment(progress))
+    world.replica_sets.put(replica_set(2, NOW), replica_set(3, NOW - 9000, image=1))
+    assert world.started(NOW + 112) == start
+
+
+def test_the_last_look_counts_though_nothing_had_changed() -> None:
+    """Looks that found the caches as they were move on what is taken for the time of a change."""
+    world = World()
+    world.watched(NOW + 1)
+    world.watched(NOW + 97.5)
+    world.deployments.put(deployment(NOW + 50))
+    world.replica_sets.put(replica_set(2, NOW), replica_set(3, NOW - 9000, image=1))
+    assert world.started(NOW + 112) == NOW + 112
 
 
 def test_a_reused_replica_set_found_at_start_goes_by_its_progress() -> None:
@@ -173,73 +233,6 @@ def test_a_new_replica_sets_creation_is_the_start() -> None:
     assert world.started(NOW + 300) == NOW
     (watched,) = world.watched(NOW + 300)
     assert not watched.unrecorded
-
-
-def namespace(name: str, **notes: str) -> Json:
-    """A Namespace with annotations of ours."""
-    named = {f"canary-watch.io/{key.replace('_', '-')}": value for key, value in notes.items()}
-    return {"metadata": {"name": name, "annotations": named}}
-
-
-def paused(world: World, now: float = NOW + 1) -> Pause | None:
-    """The pause that holds the rollout."""
-    (watched,) = world.watched(now)
-    return world.view.pause_for(watched.rollout, now)
-
-
-def test_no_pause() -> None:
-    """Without the annotation nothing holds, and a Namespace that isn't known pauses nothing."""
-    assert paused(World()) is None
-
-
-def test_pauses_from_near_to_far() -> None:
-    """The Deployment's pause is named first, then its Namespace's, then the daemon's own, which is everybody's."""
-    world = World()
-    world.namespaces.put(namespace("shop"), namespace("own", pause="true", pause_reason="migration"))
-    assert paused(world) == Pause("the whole cluster (Namespace own)", None, "migration")
-    world.namespaces.put(namespace("shop", pause="true"), namespace("own", pause="true"))
-    assert paused(world) == Pause("Namespace shop")
-    world.deployments.put(deployment(pause="true"))
-    assert paused(world) == Pause("Deployment shop/checkout")
-
-
-def test_a_pause_ends_by_itself() -> None:
-    """A pause until a time holds until then."""
-    world = World()
-    world.deployments.put(deployment(pause=write_time(NOW + 60)))
-    assert paused(world, NOW + 59) == Pause("Deployment shop/checkout", NOW + 60)
-    assert paused(world, NOW + 60) is None
-
-
-def test_a_pause_that_cannot_be_read_holds() -> None:
-    """Anything else holds too, and says what is wrong with it."""
-    world = World()
-    world.deployments.put(deployment(pause="tomorrow"))
-    pause = paused(world)
-    assert pause is not None
-    assert "tomorrow" in pause.flaw
-
-
-def job(name: str, created: float, of: str = "checkout", where: str = "shop") -> Json:
-    """A smoke test's Job."""
-    meta = {"name": name, "namespace": where, "labels": {LABEL: of}, "creationTimestamp": write_time(created)}
-    return {"metadata": meta}
-
-
-def test_jobs_count_from_the_rollouts_start() -> None:
-    """Of the Deployment's own Jobs those made since its rollout began are read, oldest first."""
-    world = World()
-    world.jobs.put(
-        job("late", NOW + 9),
-        job("old", NOW - 1),
-        job("first", NOW),
-        job("other", NOW + 5, of="cart"),
-        job("elsewhere", NOW + 5, where="shop2"),
-    )
-    policy = replace(POLICY, checks=(Check("smoke", SmokeJob()),))
-    (watched,) = world.watched(NOW + 10, policy)
-    assert [j["metadata"]["name"] for j in world.view.jobs_for(watched.rollout, LABEL)] == ["first", "late"]
-    assert world.view.jobs_for(watched.rollout, "another-label") == []
 
 
 def test_the_newest_revision_tells_what_superseded_a_hold() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from dataclasses import replace
 from typing import cast
 
@@ -11,15 +9,15 @@ from tests.runbook.parts import NOW, POLICY
 from tests.test_view import World, replica_set
 from watcher.judgement.decide import Brakes
 from watcher.judgement.model import Answer, Grid, Series
-from watcher.judgement.queries import Question
 from watcher.policy.model import Check, Policy, Threshold, Value
 from watcher.runbook.cases import Cases
-from watcher.runbook.desk import Desk, Duty, Place
+from watcher.runbook.desk import Desk, Place
+from watcher.runbook.duty import Duty
 from watcher.runbook.lanes import Lanes
 from watcher.runbook.marks import Marks
 from watcher.runbook.ports import Cluster
 from watcher.smoke import SmokeTests
-from watcher.watch import MOST_QUERIES_AT_ONCE, Hands, Watch, ask_together
+from watcher.watch import Hands, Watch
 
 LABELS = {"namespace": "shop", "deployment": "checkout"}
 
@@ -45,9 +43,9 @@ def value_policy(name: str, query: str, namespaces: tuple[str, ...] = ("*",)) ->
 def watch(world: World, prometheus: Figures, *policies: Policy) -> Watch:
     """A watch that only looks."""
     lanes = Lanes({"probe": 1})
-    place, duty = Place("prod", "us-east-1"), Duty(lambda: True, lambda: NOW)
+    place, duty = Place("prod", "us-east-1"), Duty(lambda: True, lambda: NOW, 60.0)
     desk = Desk(Cases(cast(Cluster, None), "own", "me"), (), lanes, duty, place)
-    hands = Hands(desk, Marks(cast(Cluster, None), lanes, lambda: True), 15.0, Brakes())
+    hands = Hands(desk, Marks(cast(Cluster, None), lanes, lambda: True), 15.0, Brakes(), 15.0)
     return Watch(world.view, prometheus, SmokeTests(lambda url, timeout: 200, lanes), lambda: policies, hands)
 
 
@@ -88,29 +86,3 @@ def test_a_healthy_watch_is_proven_once() -> None:
     assert proven.new.number == 2
     world.replica_sets.put(replica_set(2, NOW, verdict="proven", verdict_of="uid-checkout-2"))
     assert watching.look(NOW + POLICY.watch_for + 1).watched == ()
-
-
-def test_questions_are_put_side_by_side() -> None:
-    """A slow answer does not add to the next, and no more than a few questions are asked at once."""
-    lock, together, most = threading.Lock(), [0], [0]
-
-    class Slow:
-        """Answers after a while."""
-
-        def range(self, query: str, grid: Grid) -> Answer:
-            """Answer."""
-            with lock:
-                together[0] += 1
-                most[0] = max(most[0], together[0])
-            time.sleep(0.05)
-            with lock:
-                together[0] -= 1
-            return Answer(query, grid)
-
-    grid = Grid(NOW, 15.0, 2)
-    questions = [Question(f"text {n}", f"query {n}", grid) for n in range(2 * MOST_QUERIES_AT_ONCE)]
-    begun = time.monotonic()
-    answers = ask_together(Slow(), questions)
-    assert time.monotonic() - begun < 0.6
-    assert most[0] == MOST_QUERIES_AT_ONCE
-    assert {text: answer.query for text, answer in answers.items()} == {q.text: q.query for q in questions}

@@ -22,7 +22,8 @@ from watcher.policy.model import Policy, SmokeJob
 from watcher.runbook.announce import Announce
 from watcher.runbook.cases import Cases
 from watcher.runbook.confirm import Confirm
-from watcher.runbook.desk import Desk, Duty, Place
+from watcher.runbook.desk import Desk, Place
+from watcher.runbook.duty import Duty
 from watcher.runbook.lanes import WORKERS, Lanes
 from watcher.runbook.marks import Marks
 from watcher.runbook.page import Page
@@ -46,6 +47,8 @@ from watcher.watch import Hands, Pass, Watch
 LOG = logging.getLogger("canary-watch")
 
 LEASE = "canary-watch"
+FRESH = 60.0  # seconds for which a decision to roll back may be carried out, or four passes if that is longer
+SILENT = 300.0  # seconds without a word from the API server after which a watch is said to be broken
 
 
 def watch_caches(
@@ -157,26 +160,27 @@ class Daemon:
         self.lanes = Lanes(WORKERS)
         self.lease_name = f"{LEASE}-dry-run" if dry_run else LEASE
         self.lease = Lease(connection, self.lease_name, identity(), settings.lease.duration)
-        self._loaded = False
+        self._loaded_in = 0  # the Lease's term in which the cases were read
         self._teller = Teller(dry_run=dry_run)
         prometheus = prometheus_client(settings)
         place = Place(settings.cluster.name, settings.cluster.region)
-        duty = Duty(self.lease.leading, time.time)
+        duty = Duty(self.lease.leading, time.time, max(FRESH, 4 * settings.interval))
         cases = Cases(connection, connection.namespace, self.lease.identity)
-        steps = self._steps(prometheus)
+        steps = self._steps(prometheus, duty)
         self.step_names = tuple(step.name for step in steps)
         self.desk = Desk(cases, steps, self.lanes, duty, place)
+        patience = 2 * settings.prometheus.timeout + 3
         brakes = Brakes(settings.brakes.per_deployment, settings.brakes.per_cluster)
-        hands = Hands(self.desk, Marks(connection, self.lanes, self.lease.leading), settings.interval, brakes)
+        hands = Hands(self.desk, Marks(connection, self.lanes, self.lease.leading), settings.interval, brakes, patience)
         self.watch = Watch(self.view, prometheus, SmokeTests(probe, self.lanes), lambda: self.policies, hands)
 
-    def _steps(self, prometheus: Prometheus) -> tuple[Step, ...]:
+    def _steps(self, prometheus: Prometheus, duty: Duty) -> tuple[Step, ...]:
         """The runbook's steps, in its order."""
         recheck = CheckAgain(prometheus, probe, lambda: self.policies)
         paging = pager(self.settings)
         return (
             Confirm(self.connection, self.connection.namespace),
-            Revert(self.connection),
+            Revert(self.connection, duty),
             Page(paging),
             Announce(announcer(self.settings), {role: c.slack for role, c in self.settings.contacts.items()}),
             Verify(self.connection, recheck, probe),
@@ -209,7 +213,6 @@ class Daemon:
         if not self.view.ready():
             return f"waiting for the cluster: {self.wait_ready(0.0)}"
         if not self.lease.leading():
-            self._loaded = False
             why = f" ({self.lease.last_error})" if self.lease.last_error else ""
             return f"standing by: {self.lease.holder or 'nobody'} holds the Lease {self.lease_name}{why}"
         try:
@@ -217,7 +220,13 @@ class Daemon:
         except Fault as fault:
             return f"the cases can't be read, so nothing is decided: {fault}"
         LOG.debug("the pass took %.2f s: %s", seen.seconds, seen.said)
-        return seen.said
+        return seen.said + self._blind()
+
+    def _blind(self) -> str:
+        """Say which watches the API server hasn't served for long: what happens there now is not seen."""
+        now = time.monotonic()
+        names = [f"{w.name} ({w.last_error})" for w in self._watches if w.silent_for(now) > SILENT]
+        return f"; changes are NOT SEEN any more of {', '.join(names)}" if names else ""
 
     def one_pass(self, now: float) -> Pass:
         """Make a pass; in a dry run only look. Raises Fault where the cases can't be read."""
@@ -227,10 +236,11 @@ class Daemon:
         return seen
 
     def _load(self, now: float) -> None:
-        if not self._loaded:
+        term = self.lease.term
+        if self._loaded_in != term or not term:
             count = self.desk.load(now, prune=not self.dry_run)
             LOG.info("leading as %s; open cases: %d", self.lease.identity, count)
-            self._loaded = True
+            self._loaded_in = term
 
     def end(self) -> None:
         """Stop at once: end the watches, give the Lease back. What is under way is left: each step can be repeated."""

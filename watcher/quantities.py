@@ -9,6 +9,8 @@ import math
 import re
 from typing import Literal
 
+LONGEST = 366 * 86400.0  # seconds
+
 Unit = Literal["ratio", "seconds", "number"]
 
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
@@ -39,7 +41,10 @@ def seconds(written: object) -> float:
             f"{_quoted(written)} is not a duration; write a number and its unit (ms, s, m, h, d), like 1h30m"
         )
     parts = zip(found.groups(), _UNITS.values(), strict=True)
-    return _finite(math.fsum(float(part) * unit for part, unit in parts if part), written)
+    total = math.fsum(float(part) * unit for part, unit in parts if part)
+    if not total <= LONGEST:
+        raise ValueError(f"{_quoted(written)} is longer than a year")
+    return total
 
 
 def longer_than_zero(written: object) -> float:

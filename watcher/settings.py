@@ -36,7 +36,7 @@ from watcher.fields import (
     Text,
     Url,
 )
-from watcher.policy.model import Policy
+from watcher.policy.model import MOST_POINTS, Policy
 from watcher.validation import validated
 
 _KEYS = ConfigDict(extra="forbid", alias_generator=to_camel)
@@ -191,9 +191,13 @@ def _missing(settings: Settings, document: Document) -> Iterator[Mistake]:
         values: Any = getattr(settings, section)
         for key in fields(values) if values else ():
             file = getattr(values, key.name)
-            if isinstance(file, Path) and not (file.is_file() and os.access(file, os.R_OK)):
-                name = to_camel(key.name)
+            if not isinstance(file, Path):
+                continue
+            name = to_camel(key.name)
+            if not (file.is_file() and os.access(file, os.R_OK)):
                 yield document.mistake((section, name), f"{name}: names no file that can be read from here")
+            elif not file.stat().st_size:
+                yield document.mistake((section, name), f"{name}: names an empty file")
 
 
 def check_against(settings: Settings, policies: Sequence[Policy]) -> tuple[Mistake, ...]:
@@ -214,6 +218,10 @@ def _against(settings: Settings, policy: Policy) -> Iterator[tuple[KeyPath, str]
     shortest = settings.interval
     asked = f"is shorter than the config's interval; write at least {quantities.as_duration(shortest)}"
     for index, check in enumerate(policy.checks):
+        if check.hold_for > shortest * (MOST_POINTS - 1):
+            longest = quantities.as_duration(shortest * (MOST_POINTS - 1))
+            said = f"for: Prometheus answers at most {MOST_POINTS} points, at the config's interval {longest}"
+            yield ("spec", "checks", index, "for"), said
         if 0 < check.hold_for < shortest:
             yield ("spec", "checks", index, "for"), f"for: {quantities.as_duration(check.hold_for)} {asked}"
     for key, value in (("watchFor", policy.watch_for), ("verifyWithin", policy.verify_within)):

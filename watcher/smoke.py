@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from watcher.judgement.model import Rollout, SmokeResult
@@ -23,11 +23,15 @@ Place = tuple[tuple[str, int], str, str]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the probes so far came to: failures in a row, the last answer, and why there was none since (`silent`)."""
+    """What the probes so far came to: failures in a row, the last answer, and why there was none since (`silent`).
+
+    `right`: one was answered right. It is kept in memory alone: after a restart a right answer is waited for again.
+    """
 
     failures: int = 0
     said: str = ""
     silent: str = ""
+    right: bool = False
 
 
 class SmokeTests:
@@ -57,7 +61,9 @@ class SmokeTests:
             run = self._runs.get(place, Run())
         self._lanes.submit("probe", place, lambda: self._ask(place, url, kind))
         if run.failures >= kind.failures:
-            return SmokeResult("failed", f"{name}: {run.said}, {run.failures} times running")
+            # Nobody probed before the rollout: only a right answer since tells that the failure isn't older.
+            guard = "" if run.right else "never-answered-right"
+            return SmokeResult("failed", f"{name}: {run.said}, {run.failures} times running", guard)
         if run.silent:
             return SmokeResult("unanswered", f"{name}: {run.silent}")
         if not run.said:
@@ -72,12 +78,13 @@ class SmokeTests:
         except Fault as fault:
             with self._lock:
                 run = self._runs.get(place, Run())
-                self._runs[place] = Run(run.failures, run.said, f"{url}: {fault.said}")
+                self._runs[place] = replace(run, silent=f"{url}: {fault.said}")
             return
         with self._lock:
             run = self._runs.get(place, Run())
-            failures = 0 if status == kind.status else run.failures + 1
-            self._runs[place] = Run(failures, f"{url} answers {status}")
+            right = status == kind.status
+            failures = 0 if right else run.failures + 1
+            self._runs[place] = Run(failures, f"{url} answers {status}", right=right or run.right)
 
 
 def job_result(check: Check, rollout: Rollout, jobs: list[dict[str, Any]]) -> SmokeResult:

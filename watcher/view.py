@@ -5,6 +5,8 @@ Between `systems.kubernetes` (the caches) and `watch` (the pass); reading the ob
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,6 +16,7 @@ from watcher.judgement.pauses import pause_in
 from watcher.judgement.rollouts import (
     GRACE,
     History,
+    last_progress,
     own_revert,
     parse_time,
     policies_for,
@@ -86,17 +89,46 @@ class Watched:
     """A rollout under watch and all policies that match it.
 
     `ended`: the longest watch is over, and only a last judgement is sought. `unrecorded`: its start isn't written on
-    its ReplicaSet yet.
+    its ReplicaSet yet. `held`: a hold that will end keeps it under watch, however long ago it started.
     """
 
     rollout: Rollout
     policies: tuple[Policy, ...]
     ended: bool
     unrecorded: bool
+    held: bool = False
 
     def asks(self, policy: Policy, now: float) -> bool:
-        """Say whether the policy's checks are judged now: during its own `watchFor`, and for the last judgement."""
-        return policy in self.policies and (self.ended or now < self.rollout.started + policy.watch_for)
+        """Say whether the policy's checks are judged now: in its own `watchFor`, under a hold, and at the very last."""
+        longer = self.ended or self.held
+        return policy in self.policies and (longer or now < self.rollout.started + policy.watch_for)
+
+
+class _Jobs:
+    """One cache of Jobs in order: by the Deployment that each tests, oldest first. Made anew when the cache changes."""
+
+    def __init__(self, cache: Cache, label: str) -> None:
+        self._cache, self._label = cache, label
+        self._version: int | None = None
+        self._tests: dict[tuple[str, str], list[tuple[float, dict[str, Any]]]] = {}
+
+    def since(self, rollout: Rollout) -> list[dict[str, Any]]:
+        """The Jobs that test the rollout's Deployment and were created since its start."""
+        version = self._cache.version
+        if version != self._version:
+            self._tests, self._version = self._ordered(), version
+        tests = self._tests.get((rollout.namespace, rollout.deployment), ())
+        return [job for created, job in tests if created >= rollout.started]
+
+    def _ordered(self) -> dict[tuple[str, str], list[tuple[float, dict[str, Any]]]]:
+        tests: dict[tuple[str, str], list[tuple[float, dict[str, Any]]]] = defaultdict(list)
+        for job in self._cache.items():
+            meta = job["metadata"]
+            place = str(meta.get("namespace")), str((meta.get("labels") or {}).get(self._label))
+            tests[place].append((parse_time(meta["creationTimestamp"]), job))
+        for jobs in tests.values():
+            jobs.sort(key=lambda pair: pair[0])
+        return dict(tests)
 
 
 class View:
@@ -105,7 +137,9 @@ class View:
     def __init__(self, caches: Caches, own_namespace: str) -> None:
         self._caches = caches
         self._own_namespace = own_namespace
+        self._jobs = {label: _Jobs(cache, label) for label, cache in caches.jobs.items()}
         self._versions: tuple[int, int] | None = None
+        self._looked: float | None = None
         self._history = History((), ())
         self._newest: dict[str, int] = {}
         self._first_seen: dict[tuple[str, int], float] = {}
@@ -114,15 +148,18 @@ class View:
         """Whether every cache has been filled once."""
         return all(cache.synced for cache in self._caches.all())
 
-    def under_watch(self, policies: Iterable[Policy], now: float) -> tuple[Watched, ...]:
+    def under_watch(
+        self, policies: Iterable[Policy], now: float, held: frozenset[tuple[str, int]] = frozenset()
+    ) -> tuple[Watched, ...]:
         """List the rollouts under watch: from their start for their policies' longest `watchFor`.
 
-        One whose watch has ended without a verdict stays for a last judgement, 10 minutes at most. The daemon's own
-        reverts aren't rollouts.
+        One whose watch has ended and that isn't proven stays for a last judgement, 10 minutes at most. The watch of
+        those in `held` (rollouts' keys) doesn't end: a pause, say, puts it off. The daemon's own reverts aren't
+        rollouts.
         """
         self._refresh(now)
         every = tuple(policies)
-        found = (self._watched(deployment, every, now) for deployment in self._history.deployments)
+        found = (self._watched(deployment, every, now, held) for deployment in self._history.deployments)
         return tuple(watched for watched in found if watched)
 
     def newest_revision(self, uid: str) -> int | None:
@@ -144,21 +181,14 @@ class View:
 
     def jobs_for(self, rollout: Rollout, label: str) -> list[dict[str, Any]]:
         """List the Jobs that test this rollout's Deployment and were created since its start, oldest first."""
-        cache = self._caches.jobs.get(label)
-        found = [
-            job
-            for job in (cache.items() if cache else ())
-            if job["metadata"].get("namespace") == rollout.namespace
-            and (job["metadata"].get("labels") or {}).get(label) == rollout.deployment
-            and parse_time(job["metadata"]["creationTimestamp"]) >= rollout.started
-        ]
-        return sorted(found, key=lambda job: str(job["metadata"]["creationTimestamp"]))
+        jobs = self._jobs.get(label)
+        return jobs.since(rollout) if jobs else []
 
     def _refresh(self, now: float) -> None:
+        looked, self._looked = self._looked, now
         versions = (self._caches.deployments.version, self._caches.replica_sets.version)
         if versions == self._versions:
             return
-        first_time = self._versions is None
         self._history = History(self._caches.deployments.items(), self._caches.replica_sets.items())
         newest: dict[str, int] = {}
         for deployment in self._history.deployments:
@@ -166,21 +196,33 @@ class View:
             if owned:
                 uid, number = str(deployment["metadata"]["uid"]), owned[0][0].number
                 newest[uid] = number
-                if not first_time and self._newest.get(uid) != number:
-                    self._first_seen[uid, number] = now
+                if looked is not None and self._newest.get(uid) != number:
+                    self._first_seen[uid, number] = _changed(deployment, looked, now)
         self._first_seen = {key: seen for key, seen in self._first_seen.items() if newest.get(key[0]) == key[1]}
         self._newest, self._versions = newest, versions
 
-    def _watched(self, deployment: Mapping[str, Any], policies: tuple[Policy, ...], now: float) -> Watched | None:
+    def _watched(
+        self, deployment: Mapping[str, Any], policies: tuple[Policy, ...], now: float, held: frozenset[tuple[str, int]]
+    ) -> Watched | None:
         owned = self._history.of(deployment)
-        if not owned or own_revert(deployment, owned[0][0].number):
+        if not owned or own_revert(deployment, owned[0][0]):
             return None
         revision = owned[0][0]
         first_seen = self._first_seen.get((str(deployment["metadata"]["uid"]), revision.number))
         rollout = rollout_of(deployment, owned, first_seen)
         mine = policies_for(rollout, policies)
-        ends = watch_ends(rollout, mine)
-        if not mine or now >= ends + (0.0 if revision.verdict else GRACE):
+        ends = math.inf if rollout.key in held else watch_ends(rollout, mine)
+        if not mine or now >= ends + (0.0 if revision.verdict == "proven" else GRACE):
             return None
         _, unrecorded = start_of(deployment, owned[0][1], first_seen)
-        return Watched(rollout, mine, now >= ends, unrecorded)
+        return Watched(rollout, mine, now >= ends, unrecorded, rollout.key in held)
+
+
+def _changed(deployment: Mapping[str, Any], looked: float, now: float) -> float:
+    """Say when a change happened that was found `now` and wasn't there when last `looked`.
+
+    The Deployment's last progress comes nearer than the pass: a smoke test may have been started between the two. It
+    is told in whole seconds, as is the creation of Jobs.
+    """
+    progressed = last_progress(deployment)
+    return progressed if progressed is not None and math.floor(looked) <= progressed <= now else now

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from watcher.asking import Asker
 from watcher.judgement.decide import Brakes, Circumstances, Judged, came_through, decide, say_counts
 from watcher.judgement.judge import Before, Question, before_of, judge
 from watcher.judgement.model import Answer, Decision, Rollout, Verdict
-from watcher.judgement.queries import Question as RangeQuestion
 from watcher.judgement.queries import questions, texts_of
 from watcher.judgement.readings import Reading, Subjects, read_ratios, read_values
 from watcher.policy.model import Check, Policy, Ratio, SmokeJob, Value
+from watcher.runbook.case import Case
 from watcher.runbook.desk import Desk
 from watcher.runbook.marks import Marks
 from watcher.runbook.ports import Prometheus
+from watcher.runbook.progress import unsettled
 from watcher.smoke import SmokeTests
 from watcher.view import View, Watched
 
-MOST_QUERIES_AT_ONCE = 8
-LATEST_ANSWER = 15.0  # seconds; a query has its own timeout, this only bounds a thread that hangs beside it
-
 # Verdicts that tell nothing of the past, however far back is asked: one such must not make every pass ask for it.
 UNREADABLE = frozenset({"no-threshold", "ambiguous-series"})
+
+# Holds that end, and then in the rollback that was put off: their rollouts stay under watch until then.
+PUT_OFF = frozenset({"paused", "spec-paused", "brake-deployment", "brake-cluster"})
 
 Key = tuple[str, int]
 CheckKey = tuple[str, str]
@@ -53,16 +54,20 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """What a pass acts with: the desk of cases, the marks on ReplicaSets, the brakes; and the seconds to the next."""
+    """What a pass acts with: the desk of cases, the marks on ReplicaSets, the brakes.
+
+    `interval` is the seconds from one to the next, `patience` those that it waits for Prometheus.
+    """
 
     desk: Desk
     marks: Marks
     interval: float
     brakes: Brakes
+    patience: float
 
 
 class Watch:
-    """Makes passes. Keeps, from pass to pass, only what history can tell again: the time before each rollout."""
+    """Makes passes. Keeps the time before each rollout, which history can tell again, and how often it was healthy."""
 
     def __init__(
         self,
@@ -73,13 +78,15 @@ class Watch:
         hands: Hands,
     ) -> None:
         self._view = view
-        self._prometheus = prometheus
+        self._asker = Asker(prometheus, hands.patience)
         self._smoke = smoke
         self._policies = policies
         self._desk, self._marks, self._interval = hands.desk, hands.marks, hands.interval
         self._brakes = hands.brakes
         self._before: dict[Key, dict[CheckKey, Before]] = {}
-        self._unreadable: set[tuple[Key, CheckKey]] = set()
+        self._unreadable: dict[Key, frozenset[CheckKey]] = {}
+        self._last: dict[str, tuple[Rollout, bool]] = {}
+        self._passes: dict[Key, tuple[int, int]] = {}
 
     def one_pass(self, now: float) -> Pass:
         """Make one pass at `now`, epoch seconds: look at everything, and have done what can be done."""
@@ -92,17 +99,16 @@ class Watch:
         """See, ask, judge and decide, and change nothing."""
         begun = time.monotonic()
         policies = self._policies()
-        watched = self._view.under_watch(policies, now)
+        cases = self._desk.every()
+        watched = self._view.under_watch(policies, now, frozenset((c.uid, c.bad) for c in cases if _put_off(c)))
         answers = self._ask(watched, now)
         judged = self._judge(policies, watched, answers, now)
         pauses = {w.rollout.key: pause for w in watched if (pause := self._view.pause_for(w.rollout, now))}
         recent = self._desk.rollbacks_since(now - 3600)
         decisions = decide(judged, Circumstances(pauses, self._desk.acted_on(), recent, self._brakes))
-        proven = tuple(
-            j.rollout
-            for j, d in zip(judged, decisions, strict=True)
-            if came_through(j, d) and not j.rollout.new.verdict
-        )
+        through = [j.rollout for j, d in zip(judged, decisions, strict=True) if came_through(j, d, self._count(d))]
+        cased = {(c.uid, c.bad) for c in cases}
+        proven = tuple(r for r in through if r.new.verdict != "proven" and r.key not in cased)
         self._forget(watched)
         return Pass(now, watched, decisions, proven, len(answers), time.monotonic() - begun)
 
@@ -112,26 +118,41 @@ class Watch:
             self._desk.take(decision)
         under_watch = {w.rollout.key for w in seen.watched if not w.ended}
         for case in self._desk.every():
-            if case.action == "Hold" and case.is_open and (case.uid, case.bad) not in under_watch:
-                newest = self._view.newest_revision(case.uid)
-                self._desk.end_hold(case, "watch-ended" if newest == case.bad else "superseded")
-        cased = {(case.uid, case.bad) for case in self._desk.every()}
+            if case.is_open and (case.uid, case.bad) not in under_watch:
+                self._end(case)
         for rollout in seen.proven:
-            if rollout.key not in cased:
-                self._marks.prove(rollout)
+            self._marks.prove(rollout)
+        self._doubt(seen)
         for watched in seen.watched:
             if watched.unrecorded:
                 self._marks.record_start(watched.rollout)
+
+    def _doubt(self, seen: Pass) -> None:
+        """Mark the revisions that were replaced while they were not healthy: the last to roll back to."""
+        for uid, (rollout, healthy) in self._last.items():
+            newest = self._view.newest_revision(uid)
+            if not healthy and newest is not None and newest != rollout.new.number:
+                self._marks.doubt(rollout)
+        self._last = {d.rollout.uid: (d.rollout, d.reason == "healthy") for d in seen.decisions}
+
+    def _end(self, case: Case) -> None:
+        """End what is left undecided about a rollout that is no longer under watch.
+
+        Where a newer revision is there, it may be the rollback itself, unrecorded yet: its step finds out.
+        """
+        newest = self._view.newest_revision(case.uid) == case.bad
+        if newest or case.action == "Hold":
+            self._desk.end(case, "watch-ended" if newest else "superseded")
 
     def _ask(self, watched: Sequence[Watched], now: float) -> dict[str, Answer]:
         """Ask one range query for each PromQL text, side by side; none when nothing is under watch."""
         asking = [(w.rollout, [p for p in w.policies if w.asks(p, now)]) for w in watched]
         known = {r.key: _settled(mine, self._learnt(r.key)) for r, mine in asking}
-        return ask_together(self._prometheus, questions(asking, known, now, self._interval))
+        return self._asker.ask(questions(asking, known, now, self._interval))
 
     def _learnt(self, key: Key) -> frozenset[CheckKey]:
         """The checks of a rollout whose past is known, or can't be learnt for now and isn't worth a long range."""
-        return frozenset(self._before.get(key, {})) | {place for other, place in self._unreadable if other == key}
+        return frozenset(self._before.get(key, {})) | self._unreadable.get(key, frozenset())
 
     def _judge(
         self, policies: Sequence[Policy], watched: Sequence[Watched], answers: Mapping[str, Answer], now: float
@@ -151,13 +172,13 @@ class Watch:
         reading = readings[question.rollout.key]
         known = self._before.setdefault(question.rollout.key, {})
         place = (question.policy.name, question.check.name)
-        if place not in known:
-            before = before_of(question, reading)
-            if before is not None:
-                known[place] = before
-        verdict = judge(question, reading, known.get(place))
+        before = before_of(question, reading, known.get(place))
+        if before is not None:
+            known[place] = before
+        verdict = judge(question, reading, before)
         if verdict.reason in UNREADABLE:
-            self._unreadable.add((question.rollout.key, place))
+            key = question.rollout.key
+            self._unreadable[key] = self._unreadable.get(key, frozenset()) | {place}
         return verdict
 
     def _read(
@@ -172,10 +193,24 @@ class Watch:
         jobs = {r.key: self._view.jobs_for(r, label) if label else [] for r in rollouts}
         return {r.key: self._smoke.result(policy.name, r, check, jobs[r.key]) for r in rollouts}
 
+    def _count(self, decision: Decision) -> float:
+        """Count this pass for a rollout; the share of its passes in which it was healthy, 0 to 1."""
+        healthy, passes = self._passes.get(decision.rollout.key, (0, 0))
+        healthy, passes = healthy + (decision.reason == "healthy"), passes + 1
+        self._passes[decision.rollout.key] = healthy, passes
+        return healthy / passes
+
     def _forget(self, watched: Sequence[Watched]) -> None:
         keys = frozenset(w.rollout.key for w in watched)
         self._before = {key: known for key, known in self._before.items() if key in keys}
+        self._passes = {key: counts for key, counts in self._passes.items() if key in keys}
         self._smoke.forget_all_but(keys)
+
+
+def _put_off(case: Case) -> bool:
+    """Say whether a rollback is still to come: put off by a hold that will end, or decided and not made yet."""
+    waits = case.is_open and not case.outcome and unsettled(case)
+    return waits and (case.action == "RollBack" or case.reason in PUT_OFF)
 
 
 def _settled(policies: Sequence[Policy], known: Set[CheckKey]) -> frozenset[str]:
@@ -183,25 +218,3 @@ def _settled(policies: Sequence[Policy], known: Set[CheckKey]) -> frozenset[str]
     asked = {(p.name, c.name): texts_of(c) for p in policies for c in p.checks}
     wanted = {text for place, texts in asked.items() if place not in known for text in texts}
     return frozenset(text for texts in asked.values() for text in texts) - wanted
-
-
-def ask_together(prometheus: Prometheus, asked: Sequence[RangeQuestion]) -> dict[str, Answer]:
-    """Ask queries side by side, so that a slow one doesn't add to the next. Answers by the policy's text."""
-    answers: dict[str, Answer] = {}
-    places = threading.Semaphore(MOST_QUERIES_AT_ONCE)
-
-    def ask(question: RangeQuestion) -> None:
-        with places:
-            answers[question.text] = prometheus.range(question.query, question.grid)
-
-    if len(asked) == 1:
-        ask(asked[0])
-        return answers
-    threads = [threading.Thread(target=ask, args=(question,), daemon=True) for question in asked]
-    for thread in threads:
-        thread.start()
-    latest = time.monotonic() + LATEST_ANSWER
-    for thread in threads:
-        thread.join(max(0.0, latest - time.monotonic()))
-    late = {q.text: Answer(q.query, q.grid, error="Prometheus has not answered in time") for q in asked}
-    return {**late, **answers}

@@ -34,7 +34,7 @@ FIVE = [HIGH] * 5  # covers `for: 1m` at 15 s
 
 def _past(samples: Sequence[float], start: float = START) -> Before | None:
     """What a grid that ends 30 s after the start tells of the time before it; `samples` end at the start."""
-    reading = values(*samples, LOW, LOW, ends=start + 2 * STEP)
+    reading = values(*samples, HIGH, NAN, ends=start + 2 * STEP)
     return before_of(asked(VALUE_CHECK, replace(ROLLOUT, started=start)), reading)
 
 
@@ -47,14 +47,17 @@ def _past(samples: Sequence[float], start: float = START) -> Before | None:
         ([HIGH] * 8 + [LOW], False),
         ([LOW] * 9, False),
         ([NAN] * 9, False),
-        ([NAN] * 8 + [HIGH], True),
+        ([NAN] * 8 + [HIGH], False),
+        ([NAN] * 7 + [HIGH, HIGH], False),
+        ([NAN] * 6 + [HIGH, HIGH, HIGH], True),
         ([HIGH] * 5 + [HIGH, NAN, INF, HIGH], True),
+        ([HIGH] * 5 + [INF, NAN, INF, HIGH], False),
         ([HIGH] * 5 + [HIGH, NAN, LOW, HIGH], False),
         ([LOW] * 5 + [HIGH] * 4, False),
     ],
 )
 def test_a_breach_is_older_if_all_readings_of_the_for_before_are_over(samples: list[float], breached: bool) -> None:
-    """The last `for` before the start decides; what is missing there doesn't clear it, and nothing is no breach."""
+    """In the last `for` before the start every reading is over, and half of them are there; one alone is no breach."""
     before = _past(samples)
     assert before is not None
     assert before.breached is breached
@@ -79,10 +82,57 @@ def test_a_for_below_the_interval_still_looks_one_interval_back() -> None:
 
 
 def test_the_time_before_is_the_old_pods() -> None:
-    """By pod, the breach before the start is the earlier revision's; what new pods do later changes nothing."""
-    reading = ratios([NONE] * 6 + [GOOD] * 3, [BAD] * 9, ends=START + 3 * STEP)
+    """By pod, the breach before the start is the earlier revision's; what they do later changes nothing."""
+    reading = ratios([NONE] * 6 + [BAD] * 3, [BAD] * 6 + [GOOD] * 3, ends=START + 3 * STEP)
     before = before_of(asked(RATIO_CHECK), reading)
     assert before == Before(True, 5 * 50.0, 5 * 500.0, 500.0)
+
+
+def test_a_breach_that_ended_and_came_back_is_not_older() -> None:
+    """One reading since the start that is not over ends the older breach, and the counts of the time before stay."""
+    counts = ratios([NONE] * 6 + [BAD, GOOD, BAD], [BAD] * 9, ends=START + 3 * STEP)
+    assert before_of(asked(RATIO_CHECK), counts) == Before(False, 5 * 50.0, 5 * 500.0, 500.0)
+    came_back = values(*[HIGH] * 5, LOW, *FIVE, ends=START + 6 * STEP)
+    question = asked(VALUE_CHECK)
+    verdict = judge(question, came_back, before_of(question, came_back))
+    assert (verdict.outcome, verdict.guard) == ("Breached", "")
+
+
+def test_an_end_that_was_seen_once_is_kept() -> None:
+    """What earlier readings told is handed in: later ones, which no longer reach so far, take no end of it back."""
+    question = asked(VALUE_CHECK)
+    known = before_of(question, values(*FIVE), Before(True))
+    assert known == Before(True)
+    known = before_of(question, values(HIGH, HIGH, HIGH, HIGH, LOW), known)
+    assert known == Before(False)
+    known = before_of(question, values(*FIVE), known)
+    assert known == Before(False)
+    known = before_of(question, values(*[HIGH] * 20, ends=START + 6 * STEP), known)
+    assert known == Before(False)
+    assert judge(question, values(*FIVE), known).guard == ""
+
+
+@pytest.mark.parametrize("flaw", [NAN, INF])
+def test_what_cannot_be_judged_ends_no_breach(flaw: float) -> None:
+    """Missing data is neither healthy nor a breach: the older breach goes on behind it."""
+    assert before_of(asked(VALUE_CHECK), values(HIGH, flaw, HIGH), Before(True)) == Before(True)
+    assert before_of(asked(VALUE_CHECK), NoReading("prometheus-error", ""), Before(True)) == Before(True)
+    nothing = replace(VALUE_CHECK, threshold=None)
+    assert before_of(asked(nothing), values(LOW), Before(True)) == Before(True)
+
+
+def test_too_few_to_judge_end_no_breach() -> None:
+    """New pods' first requests, and a ratio above with too few bad ones, don't say that the older breach is over."""
+    question = asked(ratio_check(least_total=100.0, least_bad=5.0))
+    for counts in ((0.0, 99.0), (4.0, 100.0)):
+        assert before_of(question, ratios([counts]), Before(True)) == Before(True)
+    assert before_of(question, ratios([(0.0, 100.0)]), Before(True)) == Before(False)
+
+
+def test_what_was_under_before_the_start_is_not_an_end() -> None:
+    """Only readings since the start end the older breach, at whichever instant the range begins."""
+    reading = values(*[LOW] * 4, *[HIGH] * 7, ends=START + 2 * STEP)
+    assert before_of(asked(VALUE_CHECK), reading) == Before(True)
 
 
 def test_an_older_breach_is_guarded() -> None:

@@ -16,6 +16,7 @@ BREACH = verdict("Breached", "above-threshold")
 SMOKE = verdict("Breached", "smoke-test-failed")
 OLDER = verdict("Breached", "above-threshold", "older-than-rollout")
 ALIKE = verdict("Breached", "above-threshold", "not-worse-than-control")
+UNPROBED = verdict("Breached", "smoke-test-failed", "never-answered-right")
 HEALTHY = verdict("Healthy", "below-threshold")
 PENDING = verdict("Healthy", "not-for-long-enough")
 NO_DATA = verdict("Unknown", "no-data")
@@ -73,13 +74,13 @@ def test_holds_come_in_their_order(case: dict[str, Any], action: str, reason: st
     assert "said above-threshold" in decision.said
 
 
-@pytest.mark.parametrize("guarded", [OLDER, ALIKE])
+@pytest.mark.parametrize("guarded", [OLDER, ALIKE, UNPROBED])
 def test_a_guarded_breach_is_a_hold(guarded: Verdict) -> None:
     """What isn't the rollout's fault is held and said, with revisions to go back to and without."""
     for rollout in (ROLLOUT, CREATED, CONDEMNED):
         decision = decided(HEALTHY, guarded, rollout=rollout)
         assert (decision.action, decision.reason) == ("Hold", guarded.guard)
-        assert decision.said == f"{GUARDS[guarded.guard]}; said above-threshold"
+        assert decision.said == f"{GUARDS[guarded.guard]}; said {guarded.reason}"
     assert decided(guarded, rollout=SPEC_PAUSED).reason == "spec-paused"
 
 
@@ -130,7 +131,7 @@ def test_an_ended_watch_never_rolls_back(rollout: Rollout) -> None:
     for breach in (BREACH, SMOKE, OLDER):
         decision = decided(breach, rollout=rollout, ended=True)
         assert (decision.action, decision.reason) == ("KeepWatching", "watch-ended")
-        assert not came_through(Judged(rollout, (POLICY,), (breach,), True), decision)
+        assert not came_through(Judged(rollout, (POLICY,), (breach,), True), decision, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -152,14 +153,22 @@ def test_what_came_through_is_healthy_and_nothing_else(verdicts: list[Verdict], 
     for ended in (True, False):
         judged = Judged(alone, (POLICY,), tuple(verdicts), ended)
         [decision] = decide([judged], Circumstances())
-        assert came_through(judged, decision) is (through and ended)
+        assert came_through(judged, decision, 1.0) is (through and ended)
+
+
+@pytest.mark.parametrize(("share", "through"), [(1.0, True), (0.5, True), (0.49, False), (1 / 121, False)])
+def test_what_was_unknown_for_most_of_its_watch_is_not_proven(share: float, through: bool) -> None:
+    """In half of the passes at least it must have been seen to be healthy: the last reading alone proves nothing."""
+    alone = replace(ROLLOUT, earlier=(replace(OLD, replicas=0),))
+    judged = Judged(alone, (POLICY,), (HEALTHY,), True)
+    assert came_through(judged, decided(HEALTHY, rollout=alone, ended=True), share) is through
 
 
 def test_nothing_is_proven_while_old_pods_serve() -> None:
     """Pods that never get ready leave the old ones serving, whose health proves nothing of the new revision."""
     judged = Judged(ROLLOUT, (POLICY,), (HEALTHY,), True)
     assert OLD.replicas
-    assert not came_through(judged, decided(HEALTHY, ended=True))
+    assert not came_through(judged, decided(HEALTHY, ended=True), 1.0)
 
 
 def test_each_rollout_gets_its_own_decision() -> None:

@@ -29,7 +29,7 @@ from tests.judgement.made import (
 from watcher.judgement.judge import REASONS, Before, judge
 from watcher.judgement.model import Grid, SmokeResult
 from watcher.judgement.readings import NoReading, RatioReading, Reading, ValueReading
-from watcher.policy.model import Check, SmokeJob, Threshold
+from watcher.policy.model import Check, SmokeJob, SmokeProbe, Threshold
 
 FIVE = [HIGH] * 5  # covers `for: 1m` at 15 s
 
@@ -232,6 +232,14 @@ def test_a_smoke_test_is_judged_by_how_it_ended(state: Any, outcome: str, reason
     """A smoke test that has not ended, or was not answered, says nothing."""
     verdict = judge(asked(Check("smoke", SmokeJob())), SmokeResult(state, "Job smoke"), None)
     assert (verdict.outcome, verdict.reason, verdict.guard) == (outcome, reason, "")
+
+
+def test_a_smoke_test_brings_its_guard() -> None:
+    """What keeps a failed probe from being the rollout's own comes with its result."""
+    result = SmokeResult("failed", "http://checkout.shop/up answers 500", "never-answered-right")
+    verdict = judge(asked(Check("up", SmokeProbe("http://checkout.shop/up", 3, 200, 1.0))), result, None)
+    assert (verdict.outcome, verdict.reason) == ("Breached", "smoke-test-failed")
+    assert verdict.guard == "never-answered-right"
 
 
 @pytest.mark.parametrize("step", [0.1, 1.0, 15.0])

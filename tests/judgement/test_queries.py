@@ -9,8 +9,8 @@ import pytest
 
 from tests.judgement.made import NEW, OLD, POLICY, RATIO_CHECK, ROLLOUT, START, VALUE_CHECK, ratio_check
 from watcher.judgement.model import Revision, Rollout
-from watcher.judgement.queries import MOST_POINTS, fill, pods_of, points_for, questions, texts_of
-from watcher.policy.model import Check, Policy, SmokeJob, Value
+from watcher.judgement.queries import fill, pods_of, points_for, questions, texts_of
+from watcher.policy.model import MOST_POINTS, Check, Policy, SmokeJob, Value
 
 BOTH = frozenset({"bad", "total", "p99"})
 OTHER = Rollout("web", "front.end", "uid-2", Revision(5, "front.end-7d9f84", "rs-9"), (), START)
@@ -141,11 +141,19 @@ def test_one_rollout_with_an_unknown_past_reaches_back_for_all() -> None:
     assert {q.grid.count for q in asking} == {points_for(20 + 60 + 15, 15.0)}
 
 
-def test_a_range_stays_within_prometheus_limit() -> None:
-    """Prometheus refuses more than 11,000 points: a longer past is left out, and the end is kept."""
-    [bad, *_] = questions([(ROLLOUT, (POLICY,))], {}, START + 50_000, 1.0)
-    assert bad.grid.count == MOST_POINTS
-    assert bad.grid.end == START + 50_000
+def test_a_past_beyond_prometheus_limit_is_not_asked_for() -> None:
+    """Prometheus refuses more than 11,000 points: a past that doesn't fit is left out, not half asked every pass."""
+    longest = MOST_POINTS - 1 - 60 - 1  # seconds since the start, with a `for` of a minute at 1 s
+    for late, count in ((longest, MOST_POINTS), (longest + 1, 61), (50_000, 61)):
+        asking = questions([(ROLLOUT, (POLICY,))], {}, START + late, 1.0)
+        assert {(q.grid.count, q.grid.end) for q in asking} == {(count, START + late)}
+
+
+def test_a_past_that_does_not_fit_keeps_no_other_from_being_asked() -> None:
+    """Of two rollouts that share a text, the young one's past is asked for though the old one's can't be."""
+    young = replace(OTHER, started=START + 49_980)
+    asking = questions([(ROLLOUT, (POLICY,)), (young, (POLICY,))], {}, START + 50_000, 1.0)
+    assert {q.grid.count for q in asking} == {points_for(20 + 60 + 1, 1.0)}
 
 
 @pytest.mark.parametrize(("now", "end"), [(START, START), (START + 0.0019, START + 0.001), (START + 0.5, START + 0.5)])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.judgement.made import START
-from watcher.judgement.model import Rollout
+from watcher.judgement.model import Revision, Rollout
 from watcher.judgement.rollouts import (
     REVISION,
     REVISION_HISTORY,
@@ -178,10 +178,13 @@ def test_a_verdict_counts_only_with_its_own_uid() -> None:
 @pytest.mark.parametrize(
     ("note", "number", "own"),
     [
-        ('{"case": "c-1", "uid": "uid-1", "revision": 4}', 4, True),
-        ('{"case": "c-1", "uid": "uid-1", "revision": 4}', 5, False),
-        ('{"case": "c-1", "uid": "uid-1", "revision": 4}', 3, False),
-        ('{"case": "c-1", "revision": "4"}', 4, False),
+        ('{"case": "c-1", "uid": "uid-1", "revision": 4, "replicaSet": "rs-1"}', 4, True),
+        ('{"case": "c-1", "uid": "uid-1", "revision": 4, "replicaSet": "rs-1"}', 5, False),
+        ('{"case": "c-1", "uid": "uid-1", "revision": 4, "replicaSet": "rs-1"}', 3, False),
+        ('{"case": "c-1", "uid": "uid-1", "revision": 4, "replicaSet": "rs-2"}', 4, False),
+        ('{"case": "c-1", "uid": "uid-1", "revision": 4}', 4, False),
+        ('{"case": "c-1", "uid": "uid-2", "revision": 4, "replicaSet": "rs-1"}', 4, False),
+        ('{"case": "c-1", "uid": "uid-1", "revision": "4", "replicaSet": "rs-1"}', 4, False),
         ("{}", 4, False),
         ("[4]", 4, False),
         ("4", 4, False),
@@ -190,8 +193,8 @@ def test_a_verdict_counts_only_with_its_own_uid() -> None:
     ],
 )
 def test_only_the_daemons_own_revert_is_not_judged(note: str, number: int, own: bool) -> None:
-    """The revision that the note names is the revert; an old, copied or foreign note hides no later rollout."""
-    assert own_revert(trim_deployment(deployment({ROLLED_BACK: note})), number) is own
+    """Number and ReplicaSet that the note names are the revert; an old, copied or foreign note hides no rollout."""
+    assert own_revert(trim_deployment(deployment({ROLLED_BACK: note})), Revision(number, "c-1", "rs-1")) is own
 
 
 def test_a_deployment_without_note_was_not_rolled_back() -> None:

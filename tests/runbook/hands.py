@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.runbook.conftest import Shop
-from tests.runbook.parts import NOW, OWN
+from tests.runbook.parts import NOW, OWN, on_duty
 from watcher.runbook.case import Case, StepRecord
 from watcher.runbook.confirm import Confirm
 from watcher.runbook.revert import Revert
@@ -26,7 +26,7 @@ def confirmed(shop: Shop) -> Case:
 
 def revert(shop: Shop, case: Case, now: float = NOW) -> Outcome:
     """Carry revert out."""
-    return Revert(shop.line).carry_out(case, now)
+    return Revert(shop.line, on_duty(case)).carry_out(case, now)
 
 
 def patches(shop: Shop) -> list[str]:

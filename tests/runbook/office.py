@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from tests.runbook.parts import OWN, Clock, Line, until
 from watcher.runbook.case import Case, read_case
 from watcher.runbook.cases import Cases
-from watcher.runbook.desk import Desk, Duty, Place
+from watcher.runbook.desk import Desk, Place
+from watcher.runbook.duty import Duty
 from watcher.runbook.lanes import WORKERS, Lanes
 from watcher.runbook.step import Outcome, Step
 from watcher.systems.kubernetes import paths
@@ -53,7 +54,7 @@ class Office:
     def desk(self, *steps: Step, writer: str = "me") -> Desk:
         """A desk with these steps."""
         self.store = Cases(self.line, OWN, writer)
-        duty = Duty(lambda: self.leads[0], self.clock)
+        duty = Duty(lambda: self.leads[0], self.clock, 60.0)
         return Desk(self.store, steps, self.lanes, duty, Place("prod", "us-east-1"))
 
     def rest(self) -> None:

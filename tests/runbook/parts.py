@@ -11,6 +11,7 @@ from typing import Any
 from watcher.judgement.model import Action, Decision, Evidence, Revision, Rollout, Verdict
 from watcher.policy.model import Check, Policy, Ratio, Threshold
 from watcher.runbook.case import Case, open_case
+from watcher.runbook.duty import Duty
 from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import Connection, Unavailable
 
@@ -48,6 +49,13 @@ def decision(
 def case_of(action: Action = "RollBack", said: str = REASON) -> Case:
     """A case, just opened."""
     return open_case(decision(action, said=said), ("prod", "us-east-1"), NOW)
+
+
+def on_duty(case: Case) -> Duty:
+    """The duty of a daemon that leads and has just decided to roll this case back."""
+    duty = Duty(lambda: True, lambda: NOW, 60.0)
+    duty.decided(case.name)
+    return duty
 
 
 @dataclass

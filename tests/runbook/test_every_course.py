@@ -15,6 +15,7 @@ from tests.runbook.parts import NOW, TARGET, case_of, decision
 from watcher.runbook.announce import Announce
 from watcher.runbook.case import Case, CaseAction, StepRecord
 from watcher.runbook.confirm import Confirm
+from watcher.runbook.duty import Duty
 from watcher.runbook.page import MOST_LOOKUPS, Page
 from watcher.runbook.ports import Cluster, Pager, Probe, Recheck
 from watcher.runbook.progress import GIVE_UP_AFTER, closed_if_over, converted, record_outcome, record_try
@@ -45,7 +46,7 @@ class Wall:
 ANNOUNCE = Announce(Wall(), {})
 STEPS: list[Step] = [
     Confirm(cast(Cluster, NOBODY), "own"),
-    Revert(cast(Cluster, NOBODY)),
+    Revert(cast(Cluster, NOBODY), cast(Duty, NOBODY)),
     Page(cast(Pager, NOBODY)),
     ANNOUNCE,
     Verify(cast(Cluster, NOBODY), cast(Recheck, NOBODY), cast(Probe, NOBODY)),
@@ -56,8 +57,14 @@ OVERTAKEN = Outcome("done", case_outcome="overtaken")
 HELD = Outcome("later", hold="paused on Namespace shop")
 FAULT = Fault("outside", "HTTP 500")
 CHOICES: dict[str, list[Outcome]] = {
-    "confirm": [Outcome("done", TARGET), OVERTAKEN, HELD],
-    "revert": [Outcome("done", REVERTED), OVERTAKEN, replace(OVERTAKEN, result=REVERTED), HELD],
+    "confirm": [Outcome("done", TARGET), OVERTAKEN, HELD, Outcome("later", escalate="nothing is left")],
+    "revert": [
+        Outcome("later", again="confirm"),
+        Outcome("done", REVERTED),
+        OVERTAKEN,
+        replace(OVERTAKEN, result=REVERTED),
+        HELD,
+    ],
     "verify": [Outcome("done", {}, "", outcome) for outcome in ("verified", "not-verified", "overtaken")],
     "report": [Outcome("done", {"resolved": True})],
 }

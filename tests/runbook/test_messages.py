@@ -86,7 +86,7 @@ def test_a_reason_cannot_ping() -> None:
 OUTCOMES = {
     "verified": "✅ Verified: rollout complete; /readyz answers",
     "not-verified": "❌ NOT verified within 600 s: /readyz answers 200 on 1 of 2 pods. A person is needed",
-    "overtaken": "Somebody else changed the Deployment meanwhile; their change stands.",
+    "overtaken": "Somebody else changed the Deployment meanwhile; what is there now stands.",
     "recovered": "✅ Recovered: the breach is over, nothing was rolled back.",
     "superseded": "A newer rollout took its place.",
     "watch-ended": "Its watch has ended with the hold still on; the incident stays open.",

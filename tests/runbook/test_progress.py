@@ -12,6 +12,7 @@ from watcher.runbook.case import Case, StepRecord
 from watcher.runbook.page import Page
 from watcher.runbook.progress import (
     GIVE_UP_AFTER,
+    LONGEST_ASKED,
     closed_if_over,
     converted,
     record_outcome,
@@ -66,7 +67,7 @@ def test_retry_after_is_honoured() -> None:
 def test_an_endless_retry_after_is_bounded() -> None:
     """However long a system asks to wait, the step is tried again within a day."""
     case = failed(case_of("Hold"), "page", NOW, Fault("PagerDuty", "HTTP 429", retry_after=1e12))
-    assert case.step("page").next_try == NOW + GIVE_UP_AFTER
+    assert case.step("page").next_try == NOW + LONGEST_ASKED
 
 
 def test_given_up_after_24_hours() -> None:
@@ -115,7 +116,9 @@ def test_a_hold_becomes_a_rollback() -> None:
     now = converted(hold, replace(decision(said="p99 too high"), verdict=verdict("p99 too high", other)))
     assert (now.id, now.action, now.outcome, now.closed) == (hold.id, "RollBack", "", None)
     assert (now.policy, now.verify_within, now.said) == ("latency", 30.0, "p99 too high")
-    assert now.step("page").result == {"url": "https://pd/1"}
+    assert now.step("page").result == {}, "its incident is resolved: another one follows"
+    unresolved = converted(replace(hold, outcome="", closed=None), decision())
+    assert unresolved.step("page").result == {"url": "https://pd/1"}
     assert not now.step("page").over
     assert now.step("announce").state == "waiting"
     assert now.step("announce").attempts == 1, "what was posted before is looked for first"

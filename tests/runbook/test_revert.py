@@ -43,7 +43,7 @@ def test_its_own_revision_is_known_again(shop: Shop) -> None:
     """The Deployment controller gives the rollback the number foretold, so that it is not judged as a rollout."""
     revert(shop, confirmed(shop))
     until(lambda: shop.settled() and 3 in shop.revisions(), "revision 3")
-    assert own_revert(shop.deployment(), 3)
+    assert own_revert(shop.deployment(), shop.rollout().new)
     assert shop.revisions()[3]["metadata"]["name"] == shop.rollout().new.replica_set
 
 

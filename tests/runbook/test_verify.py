@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.runbook.conftest import Shop
-from tests.runbook.parts import NOW, OWN, until
+from tests.runbook.parts import NOW, OWN, on_duty, until
 from watcher.runbook.case import Case, StepRecord
 from watcher.runbook.confirm import Confirm
 from watcher.runbook.ports import Recheck
@@ -38,7 +38,7 @@ def back(shop: Shop, pods: ThreadingHTTPServer, switches: Switches, cluster: Con
     with Node(Client(cluster.server, "t"), switches.run, shop.namespace, iter(["127.0.0.1"] * 99)):
         case = shop.case()
         case = case.with_step("confirm", StepRecord("done", result=Confirm(shop.line, OWN).carry_out(case, NOW).result))
-        outcome = Revert(shop.line).carry_out(case, NOW)
+        outcome = Revert(shop.line, on_duty(case)).carry_out(case, NOW)
         yield case.with_step("revert", StepRecord("done", result=outcome.result, finished=NOW))
 
 

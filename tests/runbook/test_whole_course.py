@@ -16,7 +16,8 @@ from watcher.runbook.announce import Announce
 from watcher.runbook.case import Case
 from watcher.runbook.cases import Cases
 from watcher.runbook.confirm import Confirm
-from watcher.runbook.desk import Desk, Duty, Place
+from watcher.runbook.desk import Desk, Place
+from watcher.runbook.duty import Duty
 from watcher.runbook.lanes import WORKERS, Lanes
 from watcher.runbook.page import Page
 from watcher.runbook.report import Report
@@ -63,15 +64,15 @@ class Daemon:
 
     def __post_init__(self) -> None:
         self.line = Line(self.shop.connection)
+        duty = Duty(lambda: True, self.clock, 60.0)
         steps = (
             Confirm(self.line, OWN),
-            Revert(self.line),
+            Revert(self.line, duty),
             Page(self.pager),
             Announce(self.announcer, {"sre-oncall": "S0123ABCD"}),
             Verify(self.line, lambda case, now: (True, "errors 0.00%"), probe),
             Report(self.pager),
         )
-        duty = Duty(lambda: True, self.clock)
         self.desk = Desk(Cases(self.line, OWN, "me"), steps, self.lanes, duty, Place("prod", "us-east-1"))
 
     def roll_back(self, wanted: Decision) -> Case:

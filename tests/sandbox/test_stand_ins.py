@@ -12,7 +12,7 @@ import requests
 
 from watcher.sandbox.pagerduty import ACCEPT, PagerDuty
 from watcher.sandbox.slack import Slack
-from watcher.sandbox.stand_in import Reply, Request, StandIn, json_reply
+from watcher.sandbox.stand_in import Dropped, Reply, Request, StandIn, json_reply
 
 KEY = "k" * 32
 PAYLOAD: dict[str, Any] = {"summary": "s", "source": "h", "severity": "error"}
@@ -246,6 +246,7 @@ def test_a_failure_takes_its_paths_and_its_number_of_requests(echo: _Echo) -> No
     echo.inject("500", prefix="/a", times=2)
     statuses = [requests.get(f"{echo.url}{path}", timeout=5).status_code for path in ("/b", "/a/1", "/a", "/a")]
     assert statuses == [200, 500, 500, 200]
+    assert [(mode, request.path) for mode, request in echo.met] == [("500", "/a/1"), ("500", "/a")]
 
 
 @pytest.mark.parametrize("mode", ["timeout", "hung-halfway"])
@@ -283,3 +284,16 @@ def test_hooks_run_round_the_handling(echo: _Echo) -> None:
     echo.after = lambda request: seen.append(f"after {request.path}")
     requests.get(f"{echo.url}/x", timeout=5)
     assert seen == ["before /x", "after /x"]
+
+
+@pytest.mark.parametrize(("hook", "posted"), [("before", 0), ("after", 1)])
+def test_a_hook_can_drop_a_request(slack: Slack, hook: str, posted: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """A request that a hook drops gets no answer, and from `before` isn't carried out; nothing is said of it."""
+
+    def drop(request: Request) -> None:
+        raise Dropped
+
+    setattr(slack, hook, drop)
+    with pytest.raises(requests.ConnectionError):
+        _slack(slack, "chat.postMessage", {"channel": "#deploy", "text": "t"})
+    assert (len(slack.messages), capsys.readouterr().err) == (posted, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -90,30 +91,144 @@ def test_kubernetes_fails(make_stage: MakeStage) -> None:
     """While the API server fails, in whatever way, nothing is done twice or lost; then the case is ended."""
     stage = make_stage(watch_for="170s")
     ship_bad(stage)
-    for mode in MODES:
-        stage.gate.inject(mode, shape={"kind": "List", "items": "none"})
-        time.sleep(2.5)
-        stage.gate.recover()
-        time.sleep(1.0)
+    for mode in MODES[:3]:
+        api_server_fails(stage, mode)
+    stage.until(stage.cases, "a case is opened")
+    stage.gate.inject("429")
+    of_case = ("/case-", "/deployments/checkout")
+    stage.until(lambda: any(has_met(stage.gate, "429", one) for one in of_case), "work on the case meets 429")
+    assert [case["closed"] for case in stage.cases()] == [None]
+    for mode in MODES[3:]:
+        api_server_fails(stage, mode)
     done_once(stage)
+
+
+def api_server_fails(stage: Stage, mode: Mode) -> None:
+    """Let the API server fail for a while, shorter than the Lease lasts; the daemon must meet it."""
+    stage.gate.inject(mode, shape={"kind": "List", "items": "none"})
+    time.sleep(2.5)
+    if mode == "refused":
+        assert "Connection refused" in stage.daemons[0].said()
+    else:
+        assert has_met(stage.gate, mode), stage.daemons[0].said()[-4000:]
+    stage.gate.recover()
+    time.sleep(1.0)
+
+
+def has_met(system: StandIn, mode: Mode, name: str = "") -> bool:
+    """Whether a request that is about `name` has met a failure in this mode."""
+    return any(met == mode and about(request, name) for met, request in tuple(system.met))
+
+
+def about(request: Request, name: str) -> bool:
+    """Whether a request speaks of a Deployment of that name, as what changes something does."""
+    return name in request.path or name.encode() in request.body
+
+
+@pytest.mark.timeout(180)
+def test_the_reverts_patch_fails(make_stage: MakeStage) -> None:
+    """In whatever way a revert's patch fails, on-call is told meanwhile; it is carried out once, and the case ended."""
+    stage = make_stage()
+    start_with_good(stage, MODES[1:])
+    for mode in MODES[1:]:
+        path = stage.path(deployment_for(mode))
+        stage.gate.inject(mode, when=lambda r, path=path: r.method == "PATCH" and r.path == path, shape=[1])  # type: ignore[misc]
+        stage.set_image("bad:2", deployment_for(mode))
+    for mode in MODES[1:]:
+        of = deployment_for(mode)
+        stage.until(lambda of=of: told(stage, of) == (1, 1), f"everyone is told while {of} fails")  # type: ignore[misc]
+        assert has_met(stage.gate, mode, of)
+        assert stage.image(of) == ("good:1" if mode == "hung-halfway" else "bad:2")
+    recovered(stage, stage.gate, MODES[1:])
+    for mode in MODES[1:]:
+        sent = [r for r in stage.gate.requests if r.method == "PATCH" and r.path == stage.path(deployment_for(mode))]
+        failed = [r for met, r in stage.gate.met if met == mode]
+        assert (len(failed) if mode == "hung-halfway" else len(sent) - len(failed)) == 1, f"{mode}: carried out once"
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", ["pagerduty", "slack"])
 def test_a_vendor_fails(make_stage: MakeStage, name: str) -> None:
-    """While PagerDuty or Slack fails, the rollback goes on, and the other one is told; later it gets what it missed."""
-    stage = make_stage(watch_for="170s")
+    """However PagerDuty or Slack fails, rollbacks go on, and the other one is told; later it gets what it missed.
+
+    First it is gone altogether; then it fails six Deployments' cases at once, each in a mode of its own.
+    """
+    stage = make_stage()
+    start_with_good(stage, MODES)
+    for modes in (MODES[:1], MODES[1:]):
+        for mode in modes:
+            vendor_fails(stage, name, mode)
+        for mode in modes:
+            goes_on(stage, name, mode)
+        recovered(stage, getattr(stage, name), modes)
+
+
+def deployment_for(mode: Mode) -> str:
+    """The Deployment whose case meets a mode."""
+    return f"meets-{mode}"
+
+
+def start_with_good(stage: Stage, modes: Sequence[Mode]) -> None:
+    """Have a good release of a Deployment for each mode, and a daemon that leads."""
+    stage.traffic.set_behaviour("good:1", GOOD)
+    stage.traffic.set_behaviour("bad:2", BAD)
+    for mode in modes:
+        stage.ship("good:1", deployment_for(mode))
+    stage.start()
+    stage.until(lambda: "leading as" in stage.daemons[0].said(), "the daemon leads")
+
+
+def vendor_fails(stage: Stage, name: str, mode: Mode) -> None:
+    """Let a vendor fail the case of a mode's Deployment, whose bad release is on its way."""
     vendor: StandIn = getattr(stage, name)
-    vendor.inject("refused")
-    ship_bad(stage)
-    stage.until(lambda: stage.image() == "good:1", "the bad release is rolled back all the same")
-    told = {"pagerduty": lambda: bool(stage.posted()), "slack": lambda: bool(stage.pagerduty.incidents)}
-    stage.until(told[name], "the other one is told")
-    stage.until(lambda: stage.cases()[0]["outcome"] == "verified", "the rollback is verified all the same")
-    for mode in MODES[1:]:
-        vendor.recover()
-        vendor.inject(mode, shape={"ok": "yes", "incidents": 7})
-        time.sleep(2.5)
-    vendor.recover()
-    done_once(stage)
-    assert len(stage.slack.messages) == 1
+    of = deployment_for(mode)
+    vendor.inject(mode, when=lambda request: about(request, of), shape={"ok": "yes", "incidents": 7})
+    stage.set_image("bad:2", of)
+
+
+def goes_on(stage: Stage, name: str, mode: Mode) -> None:
+    """While its vendor fails, the case meets just that, and comes as far as it can without."""
+    of = deployment_for(mode)
+    stage.until(lambda: stage.image(of) == "good:1", f"{of} is rolled back all the same")
+    step, other = {"pagerduty": ("page", 0), "slack": ("announce", 1)}[name]
+    stage.until(lambda: error_of(stage, of, step), f"the {step} step of {of} fails")
+    assert mode == "refused" or has_met(getattr(stage, name), mode, of)
+    stage.until(lambda: told(stage, of)[other] == 1, f"the other one is told of {of}")
+    stage.until(lambda: case_of(stage, of)["outcome"] == "verified", f"{of} is verified all the same")
+    assert case_of(stage, of)["closed"] is None
+
+
+def recovered(stage: Stage, system: StandIn, modes: Sequence[Mode]) -> None:
+    """The failures are over, and each case is ended: one revert, one incident, one message."""
+    system.recover()
+    for of in map(deployment_for, modes):
+        stage.until(lambda of=of: case_of(stage, of)["closed"], f"the case of {of} is closed")  # type: ignore[misc]
+        assert case_of(stage, of)["outcome"] == "verified", of
+        assert stage.deployment(of)["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3", of
+        assert [i.status for i in stage.pagerduty.incidents if about_case(i.dedup_key, of)] == ["resolved"], of
+        messages = [m.text for m in stage.posted() if f"`{of}`" in m.text]
+        assert [("Rolled back" in text, "Verified" in text) for text in messages] == [(True, True)], of
+    assert len(stage.posted()) == len(stage.pagerduty.incidents) == len(stage.cases())
+
+
+def case_of(stage: Stage, deployment: str) -> dict[str, Any]:
+    """The Deployment's only case; empty steps and an open end before it is opened."""
+    found = [case for case in stage.cases() if case["deployment"] == deployment]
+    assert len(found) <= 1, found
+    return found[0] if found else {"steps": {}, "outcome": "", "closed": None}
+
+
+def error_of(stage: Stage, deployment: str, step: str) -> str:
+    """How the last attempt at a step of the Deployment's case failed."""
+    return str(case_of(stage, deployment)["steps"].get(step, {}).get("error", ""))
+
+
+def told(stage: Stage, deployment: str) -> tuple[int, int]:
+    """How many messages and incidents there are about a Deployment."""
+    messages = [m for m in stage.posted() if f"`{deployment}`" in m.text]
+    return len(messages), len([i for i in stage.pagerduty.incidents if about_case(i.dedup_key, deployment)])
+
+
+def about_case(case: str, deployment: str) -> bool:
+    """Whether a case's id is of a Deployment's case."""
+    return f"/{deployment}/" in case

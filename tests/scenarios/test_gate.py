@@ -23,7 +23,7 @@ from tests.controlplane.real import RealCluster
 from tests.scenarios.gate import Gate
 from watcher.sandbox.cluster import EmbeddedCluster
 from watcher.sandbox.prometheus import PrometheusServer
-from watcher.sandbox.stand_in import Mode, Request
+from watcher.sandbox.stand_in import Dropped, Mode, Request
 from watcher.systems.kubernetes import Connection
 
 PATIENCE = 1.0
@@ -196,6 +196,21 @@ def test_hooks_run_round_what_the_cluster_does(way: Way) -> None:
     way.through.create(way.path, config_map("one"))
     answered.set()
     assert seen == {"before": (404, False), "after": (200, False)}
+
+
+def test_a_dropped_request_never_reaches_the_cluster(way: Way) -> None:
+    """What `before` drops is neither carried out nor answered; sent again, it goes through."""
+    way.direct.create(way.path, config_map("one", data={"key": "old"}))
+
+    def drop(request: Request) -> None:
+        way.gate.before = lambda request: None
+        raise Dropped
+
+    way.gate.before = drop
+    assert _outcome(way, "new") == "hung"
+    assert way.direct.get(f"{way.path}/one")["data"] == {"key": "old"}
+    assert _outcome(way, "new") == 200
+    assert way.direct.get(f"{way.path}/one")["data"] == {"key": "new"}
 
 
 def test_a_client_killed_before_its_answer_leaves_the_change_behind(way: Way) -> None:

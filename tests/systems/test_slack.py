@@ -14,7 +14,7 @@ from watcher.sandbox import slack as stand_in
 from watcher.sandbox.stand_in import Reply, Request, json_reply
 from watcher.systems.fault import Fault
 from watcher.systems.secret_file import SecretFile
-from watcher.systems.slack import Posted, Slack, SlackSettings, escape
+from watcher.systems.slack import Posted, Slack, SlackSettings
 
 SECRETS = (SLACK_TOKEN,)
 CHANNEL = "C0DEPLOY01"
@@ -148,11 +148,6 @@ def test_a_long_text_is_cut_where_it_stays_whole(slack: Slack, slack_api: stand_
     assert 3_985 < len(message.text) <= 4_000
     assert message.text.endswith(end)
     assert slack_api.violations == []
-
-
-def test_escape_leaves_nothing_to_be_parsed() -> None:
-    """What a person or a metric wrote can't become a mention."""
-    assert escape("<!channel> a & b > c &lt;") == "&lt;!channel&gt; a &amp; b &gt; c &amp;lt;"
 
 
 @every_fault

@@ -19,7 +19,11 @@ NOT_APPLICABLE = frozenset({"no-data", "no-smoke-test"})
 GUARDS: Mapping[str, str] = {
     "older-than-rollout": "the breach is older than the rollout",
     "not-worse-than-control": "the new revision is not worse than its control",
+    "never-answered-right": "the probe has not answered right since the rollout's start, so it may have failed before",
 }
+
+# So large a share of a rollout's passes must have been healthy: one healthy reading proves nothing of a silent watch.
+LEAST_HEALTHY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +131,16 @@ def _no_breach(judged: Judged) -> Decision:
     return Decision("KeepWatching", "unknown", said, rollout, first, verdicts)
 
 
-def came_through(judged: Judged, decision: Decision) -> bool:
+def came_through(judged: Judged, decision: Decision, healthy_share: float) -> bool:
     """Say whether the rollout has come through its whole watch healthy, and so is proven.
 
-    At the watch's end at least one check must be Healthy, and none Unknown that could have been asked. While pods of
-    an earlier revision are left, it may be them that are healthy: new ones that never get ready don't serve.
+    At the watch's end at least one check must be Healthy, and none Unknown that could have been asked; and so it was
+    in `healthy_share` of the passes made for it, this one included (0 to 1). While pods of an earlier revision are
+    left, it may be them that are healthy: new ones that never get ready don't serve.
     """
     alone = not any(earlier.replicas for earlier in judged.rollout.earlier)
-    return alone and judged.ended and decision.action == "KeepWatching" and decision.reason == "healthy"
+    healthy = decision.action == "KeepWatching" and decision.reason == "healthy" and healthy_share >= LEAST_HEALTHY
+    return alone and judged.ended and healthy
 
 
 def say_counts(decisions: Sequence[Decision]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from watcher.judgement.model import Evidence, Grid, Outcome, Rollout, SmokeResult, Verdict
@@ -69,6 +69,7 @@ class Point(NamedTuple):
 class Before:
     """What is known of the time before the rollout: whether it was in breach, and its counts for the control.
 
+    `breached` only for as long as that breach has not been seen to end: one that comes back is the rollout's own.
     `most` is the largest total of one reading: readings overlap, so that their sum tells of no number of requests.
     """
 
@@ -119,23 +120,42 @@ def _least(check: Check) -> tuple[float, float]:
     return (check.kind.least_total, check.kind.least_bad) if isinstance(check.kind, Ratio) else (0.0, 0.0)
 
 
-def before_of(question: Question, reading: Reading) -> Before | None:
-    """Read the time before the rollout out of a reading whose grid reaches that far; None where it does not.
+def before_of(question: Question, reading: Reading, known: Before | None = None) -> Before | None:
+    """Give what is known of the time before the rollout, after this reading; None where nothing is.
 
-    It is the last `for` before the start. What can't be judged there doesn't clear it: it was in breach if every
-    reading that can be judged is over. The past doesn't change: the caller keeps what it got, and needn't ask again.
+    Without `known`, from earlier readings, it is read out of a reading whose grid reaches that far; the caller keeps
+    it, and needs no such range again. A breach that this reading shows to have ended since the start is taken back.
     """
-    if not isinstance(reading, RatioReading | ValueReading):
-        return None
+    limit, _ = threshold_for(question.check, question.rollout)
+    if limit is None or not isinstance(reading, RatioReading | ValueReading):
+        return known
+    before = known or _read_before(question, reading, limit)
+    if before and before.breached and _ended(question, reading, limit):
+        return replace(before, breached=False)
+    return before
+
+
+def _ended(question: Question, reading: RatioReading | ValueReading, limit: float) -> bool:
+    """Say whether any reading since the rollout's start that can be judged is not above the threshold."""
+    span = range(_first_after(reading.grid, question.rollout.started), reading.grid.count)
+    points = (_point(question, reading, limit, i) for i in span)
+    return any(not p.flaw and p.value <= limit for p in points)
+
+
+def _read_before(question: Question, reading: RatioReading | ValueReading, limit: float) -> Before | None:
+    """Read the last `for` before the start; None where the grid begins later.
+
+    It was in breach if at least half of its instants can be judged and each of those is over: a single bad reading
+    among missing ones is no breach, and a few missing ones don't clear it.
+    """
     grid, started = reading.grid, question.rollout.started
     begin = started - max(question.check.hold_for, grid.step)
-    limit, _ = threshold_for(question.check, question.rollout)
-    if limit is None or grid.start > begin:
+    if grid.start > begin:
         return None
     span = range(_first_after(grid, begin - 0.001), _first_after(grid, started))
     past = [point for i in span if not (point := _point(question, reading, limit, i)).flaw]
     return Before(
-        breached=bool(past) and all(p.over for p in past),
+        breached=0 < len(span) <= 2 * len(past) and all(p.over for p in past),
         bad=sum(p.bad for p in past),
         total=sum(p.total for p in past),
         most=max((p.total for p in past), default=0.0),
@@ -238,7 +258,7 @@ def _judge_smoke(question: Question, result: SmokeResult) -> Verdict:
         "pending": "smoke-test-pending",
         "unanswered": "smoke-test-unanswered",
     }[result.state]
-    return _verdict(question, reason, Evidence(result.said))
+    return _verdict(question, reason, Evidence(result.said), result.guard)
 
 
 def _say(question: Question, point: Point, limit: float) -> str:

@@ -17,13 +17,17 @@ NAN = math.nan
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One ReplicaSet of a Deployment, as the rollout history shows it. `verdict` is proven, condemned or empty."""
+    """One ReplicaSet of a Deployment, as the rollout history shows it.
+
+    `verdict` is proven, condemned or empty; `doubted` says that it was replaced while it was not healthy.
+    """
 
     number: int
     replica_set: str
     uid: str
     verdict: str = ""
     replicas: int = 0
+    doubted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +102,12 @@ class SmokeResult:
     """What is known of a rollout's smoke test; `said` is shown to people.
 
     `none`: there is none (yet). `pending`: it runs, or has failed less often than it takes. `unanswered`: no answer.
+    `guard` names what keeps a failure from being the rollout's own; empty where nothing does.
     """
 
     state: Literal["failed", "passed", "none", "pending", "unanswered"]
     said: str
+    guard: str = ""
 
 
 Outcome = Literal["Healthy", "Breached", "Unknown"]

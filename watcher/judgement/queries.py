@@ -12,10 +12,7 @@ from dataclasses import dataclass
 
 from watcher.judgement.model import Grid, Rollout
 from watcher.judgement.rollouts import pod_prefix
-from watcher.policy.model import Check, Policy, Ratio, Value
-
-# Prometheus answers at most 11,000 points for each series: https://prometheus.io/docs/prometheus/latest/querying/api/
-MOST_POINTS = 11_000
+from watcher.policy.model import MOST_POINTS, Check, Policy, Ratio, Value
 
 _VARIABLE = re.compile(r"\$(namespace|deployment|pod)\b")
 
@@ -84,8 +81,9 @@ def questions(
     """Put together one range query for each PromQL text, for all rollouts that ask it.
 
     A range reaches back over the check's `for`; where a rollout's past (`for` before its start) is not in
-    `known_before` (texts by rollout), it reaches back over that too. `now` and `step` are seconds; the end is a whole
-    millisecond, Prometheus's own precision.
+    `known_before` (texts by rollout), it reaches back over that too. A past that lies further back than Prometheus
+    answers for is not asked for, and stays unknown. `now` and `step` are seconds; the end is a whole millisecond,
+    Prometheus's own precision.
     """
     end = math.floor(now * 1000) / 1000
     asking: dict[str, list[Rollout]] = {}
@@ -94,12 +92,14 @@ def questions(
         seen = known_before.get(rollout.key, frozenset())
         for check in (c for p in policies for c in p.checks):
             reach, texts = check.hold_for, texts_of(check)
+            past = max(reach, end - rollout.started + reach + step)
             # A ratio's two texts reach equally far: a count alone tells nothing of the time before.
-            needed = reach if seen.issuperset(texts) else max(reach, end - rollout.started + reach + step)
+            known = seen.issuperset(texts)
+            needed = reach if known or points_for(past, step) > MOST_POINTS else past
             for text in texts:
                 asking.setdefault(text, []).append(rollout)
                 back[text] = max(back.get(text, 0.0), needed)
     return tuple(
-        Question(text, fill(text, rollouts), Grid(end, step, min(MOST_POINTS, points_for(back[text], step))))
+        Question(text, fill(text, rollouts), Grid(end, step, points_for(back[text], step)))
         for text, rollouts in asking.items()
     )

@@ -20,6 +20,7 @@ REVISION_HISTORY = "deployment.kubernetes.io/revision-history"
 ROLLED_BACK = PREFIX + "rolled-back"
 VERDICT = PREFIX + "verdict"
 VERDICT_OF = PREFIX + "verdict-of"
+DOUBTED = PREFIX + "doubted"
 STARTED = PREFIX + "rollout-started"
 
 # A watch that ended while Prometheus was silent may still end well: its last judgement is tried for so long.
@@ -80,7 +81,7 @@ def trim_replica_set(obj: Object) -> dict[str, Any]:
     small = trim(obj, metadata=("creationTimestamp", "ownerReferences", "annotations"), status=("replicas",))
     meta = small["metadata"]
     notes = meta.get("annotations") or {}
-    kept = (REVISION, REVISION_HISTORY, VERDICT, VERDICT_OF, STARTED)
+    kept = (REVISION, REVISION_HISTORY, VERDICT, VERDICT_OF, DOUBTED, STARTED)
     meta["annotations"] = {key: notes[key] for key in kept if key in notes}
     owners = meta.get("ownerReferences") or []
     meta["ownerReferences"] = [{"uid": o.get("uid")} for o in owners if o.get("controller")]
@@ -118,6 +119,7 @@ def revision_of(replica_set: Object) -> Revision | None:
         uid=str(meta["uid"]),
         verdict=verdict,
         replicas=int((replica_set.get("status") or {}).get("replicas") or 0),
+        doubted=notes.get(DOUBTED) == meta.get("uid"),
     )
 
 
@@ -143,18 +145,26 @@ def start_of(deployment: Object, replica_set: Object, first_seen: float | None) 
             return parse_time(moment), False
         except ValueError:
             pass
-    if first_seen is not None:
-        return first_seen, True
+    seen = first_seen if first_seen is not None else last_progress(deployment)
+    return (created if seen is None else seen), True
+
+
+def last_progress(deployment: Object) -> float | None:
+    """Say when the Deployment last made progress, in epoch seconds (whole ones); None where it doesn't tell."""
     for condition in (deployment.get("status") or {}).get("conditions") or []:
         if condition.get("type") == "Progressing" and condition.get("lastUpdateTime"):
-            return parse_time(str(condition["lastUpdateTime"])), True
-    return created, True
+            return parse_time(str(condition["lastUpdateTime"]))
+    return None
 
 
-def own_revert(deployment: Object, number: int) -> bool:
-    """Say whether revision `number` is what this daemon rolled back to: its own reverts are not judged again."""
+def own_revert(deployment: Object, revision: Revision) -> bool:
+    """Say whether `revision` is what this daemon rolled back to: its own reverts are not judged again.
+
+    The number alone may be a person's: where theirs came before the controller saw ours, it bears the one foretold.
+    """
     note = rolled_back_note(deployment)
-    return note.get("revision") == number and note.get("uid") == deployment["metadata"].get("uid")
+    mine = note.get("uid") == deployment["metadata"].get("uid")
+    return mine and note.get("revision") == revision.number and note.get("replicaSet") == revision.uid
 
 
 def rolled_back_note(deployment: Object) -> dict[str, Any]:
@@ -215,8 +225,10 @@ def watch_ends(rollout: Rollout, policies: Iterable[Policy]) -> float:
 def target_of(rollout: Rollout) -> Revision | None:
     """Choose the revision to go back to: the newest earlier one that is proven, else the newest that isn't condemned.
 
-    Runbook, step 2. None where there is no such revision.
+    Of those that aren't, one that was replaced while it was not healthy (`doubted`) comes last. Runbook, step 2. None
+    where there is no such revision.
     """
     sound = [r for r in rollout.earlier if r.verdict != "condemned"]
     proven = [r for r in sound if r.verdict == "proven"]
-    return next(iter(proven or sound), None)
+    undoubted = [r for r in sound if not r.doubted]
+    return next(iter(proven or undoubted or sound), None)

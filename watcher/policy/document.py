@@ -170,7 +170,12 @@ class HttpSection(Section):
         description="What to GET; $namespace and $deployment are filled in.",
         examples=["http://$deployment.$namespace:8080/smoke"],
     )
-    failures: int = Field(default=3, ge=1, description="So many wrong answers in a row are a breach.")
+    failures: int = Field(
+        default=3,
+        ge=1,
+        description="So many wrong answers in a row are a breach, held until one was right since the rollout's start. "
+        "No answer (timeout, refused) is Unknown: it neither counts nor ends a run.",
+    )
     status: int = Field(default=200, ge=100, le=599, description="The right answer's status.")
     timeout: Duration = Field(
         default=5.0, description="How long to wait for an answer.", json_schema_extra={"default": "5s"}

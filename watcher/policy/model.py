@@ -11,6 +11,9 @@ from typing import Literal
 
 PREFIX = "canary-watch.io/"
 
+# Prometheus answers at most so many points for each series: https://prometheus.io/docs/prometheus/latest/querying/api/
+MOST_POINTS = 11_000
+
 
 @dataclass(frozen=True, slots=True)
 class Threshold:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from watcher.runbook import messages
-from watcher.runbook.case import Case
+from watcher.runbook.case import ALARMING, Case
 from watcher.runbook.ports import Announcer
 from watcher.runbook.step import Outcome
 from watcher.systems.fault import Fault
-
-# Ends after which a person has to act, and might not look at an edited message.
-ALARMING = frozenset({"not-verified", "gave-up"})
 
 LOOK_BACK = 120.0  # seconds before the case was opened: clocks differ
 
@@ -52,6 +49,9 @@ class Announce:
         place = record.result.get("place") if record.result.get("key") == key else None
         if place is not None and record.result.get("text") != text:
             self._announcer.update(place, text)
+        former = record.result if record.result.get("key") not in (None, key) else None
+        if former:
+            self._announcer.update(former["place"], f"{former['text']}\n{messages.NO_LONGER}")
         if place is None:
             place = self._found_or_posted(self._announcer, case, key, text)
         alarm = self._alarm_key(case)

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from watcher.judgement.model import Decision, Verdict
+
+# Ends after which a person has to act, and might not look at an edited message.
+ALARMING = frozenset({"not-verified", "gave-up"})
 
 StepState = Literal["waiting", "trying", "done", "skipped", "failed"]
 CaseAction = Literal["RollBack", "Hold", "Escalate"]
@@ -48,7 +51,7 @@ class Case:
     """One decision to act on a Deployment's bad revision, and all that came of it.
 
     `bad` and `target` are revision numbers as of the opening. `outcome` is empty while the runbook runs, then one of:
-    verified, not-verified, overtaken, escalated, recovered, superseded, watch-ended, gave-up.
+    verified, not-verified, overtaken, escalated, recovered, superseded, watch-ended, gave-up. `ending` says more of it.
     """
 
     id: str
@@ -70,6 +73,7 @@ class Case:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     steps: Mapping[str, StepRecord] = field(default_factory=dict)
     outcome: str = ""
+    ending: str = ""
     closed: float | None = None
 
     @property
@@ -118,8 +122,8 @@ def read_case(text: str) -> Case:
     """Read a case back from its JSON; ValueError where it is none of ours."""
     try:
         raw = json.loads(text)
-        steps = {name: StepRecord(**record) for name, record in raw.pop("steps").items()}
-        case = Case(**raw, steps=steps)
+        steps = {name: StepRecord(**_known(StepRecord, record)) for name, record in raw.pop("steps").items()}
+        case = Case(**_known(Case, raw), steps=steps)
     except (KeyError, TypeError, AttributeError) as flaw:
         raise ValueError(f"not a case: {flaw}") from flaw
     if not _sound(case):
@@ -127,9 +131,25 @@ def read_case(text: str) -> Case:
     return case
 
 
+def _known(kind: type[Case] | type[StepRecord], raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what another version of the daemon wrote and this one doesn't know."""
+    names = {known.name for known in fields(kind)}
+    return {key: value for key, value in raw.items() if key in names}
+
+
 def _sound(case: Case) -> bool:
     """Whether what the daemon counts, compares and looks up is of its kind: ConfigMaps can be edited by hand."""
-    words = (case.id, case.cluster, case.region, case.namespace, case.deployment, case.uid, case.said, case.outcome)
+    words = (
+        case.id,
+        case.cluster,
+        case.region,
+        case.namespace,
+        case.deployment,
+        case.uid,
+        case.said,
+        case.outcome,
+        case.ending,
+    )
     times = [case.opened, case.rollout_started, case.verify_within, 0.0 if case.closed is None else case.closed]
     records = case.steps.values()
     times += [t for r in records for t in (r.next_try, r.first_try, r.finished) if t is not None]

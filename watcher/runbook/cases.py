@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,8 @@ from watcher.runbook.ports import Cluster
 from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import paths
 from watcher.systems.kubernetes.faults import AlreadyExists, Conflict, NotFound
+
+LOG = logging.getLogger("canary-watch.runbook")
 
 LABEL = PREFIX + "case"
 WRITER = PREFIX + "writer"
@@ -33,12 +36,16 @@ class Cases:
         self._lock = threading.Lock()
 
     def load(self) -> dict[str, Case]:
-        """Read every case, by ConfigMap name. One that can't be read is left alone. Raises Fault."""
+        """Read every case, by ConfigMap name. One that can't be read is left alone, and logged. Raises Fault."""
         listed = self._cluster.get(paths.config_maps(self._namespace), {"labelSelector": LABEL})
         found: dict[str, Case] = {}
         for config_map in listed.get("items") or []:
             case = self._read(config_map)
-            if case is not None:
+            if case is None:
+                LOG.error(
+                    "ConfigMap %s holds no case that can be read; it is left alone", config_map["metadata"]["name"]
+                )
+            else:
                 found[case.name] = case
         return found
 

@@ -14,7 +14,6 @@ from watcher.runbook.case import Case
 from watcher.runbook.ports import Cluster
 from watcher.runbook.step import Outcome
 from watcher.runbook.templates import images_of, same_template
-from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import paths
 from watcher.systems.kubernetes.faults import NotFound
 
@@ -58,7 +57,7 @@ class Confirm:
             return Outcome("later", hold=held)
         target = target_of(rollout_of(small.deployments[0], owned, None))
         if target is None:
-            raise Fault("Kubernetes", f"no revision of {case.subject} is left to roll back to", lasting=True)
+            return Outcome("later", escalate="no earlier revision is left to roll back to")
         good = _named(every, target.replica_set)
         result = {
             "badRevision": case.bad,

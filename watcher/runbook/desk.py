@@ -13,8 +13,17 @@ from dataclasses import dataclass, replace
 from watcher.judgement.model import Decision
 from watcher.runbook.case import Case, StepRecord, case_name, open_case
 from watcher.runbook.cases import Cases, TakenOver
+from watcher.runbook.duty import Duty
 from watcher.runbook.lanes import Lanes
-from watcher.runbook.progress import closed_if_over, converted, record_outcome, record_try, startable
+from watcher.runbook.progress import (
+    busy,
+    closed_if_over,
+    converted,
+    record_outcome,
+    record_try,
+    startable,
+    unsettled,
+)
 from watcher.runbook.step import Outcome, Step
 from watcher.systems.fault import Fault
 
@@ -27,14 +36,6 @@ class Place:
 
     cluster: str
     region: str
-
-
-@dataclass(frozen=True, slots=True)
-class Duty:
-    """When work may be done: `leading` is asked before every change, `clock` gives epoch seconds."""
-
-    leading: Callable[[], bool]
-    clock: Callable[[], float]
 
 
 class Desk:
@@ -73,42 +74,46 @@ class Desk:
             return tuple(self._cases.values())
 
     def acted_on(self) -> Mapping[tuple[str, int], str]:
-        """The revisions that were acted on, by rollout; a hold has acted on nothing."""
-        return {(c.uid, c.bad): c.id for c in self.every() if c.action != "Hold"}
+        """The revisions about which nothing is left to decide: the id of each one's case, by rollout."""
+        return {(c.uid, c.bad): c.id for c in self.every() if not unsettled(c)}
 
     def rollbacks_since(self, moment: float) -> tuple[str, ...]:
-        """The Deployment (by UID) of each rollback decided since `moment`, epoch seconds; not of overtaken ones."""
-        every = (c for c in self.every() if c.action == "RollBack" and (c.outcome != "overtaken" or c.rolled_back))
-        return tuple(c.uid for c in every if (c.step("revert").first_try or c.opened) >= moment)
+        """The Deployment (by UID) of each rollback made since `moment`, epoch seconds."""
+        made = ((c.uid, c.step("revert").finished or c.opened) for c in self.every() if c.rolled_back)
+        return tuple(uid for uid, at in made if at >= moment)
 
     def take(self, decision: Decision) -> None:
-        """Have the case of a decision opened, or its hold brought up to date, in a lane: the pass goes on."""
-        rollout = decision.rollout
-        name = case_name(rollout.uid, rollout.new.number)
-        known = self._get(name)
-        held = known is not None and known.action == "Hold"
-        if decision.action == "KeepWatching":
-            if known and held and known.is_open and decision.reason == "healthy":
-                self.end_hold(known, "recovered")
-        elif known is None:
-            self._lanes.submit("kubernetes", (name, "open"), lambda: self._guarded(name, lambda: self._open(decision)))
-        elif held and (known.action != decision.action or known.outcome):
-            self._lanes.submit(
-                "kubernetes", (name, "open"), lambda: self._guarded(name, lambda: self._convert(decision))
-            )
+        """Bring the case of a decision up to date: open it, permit its rollback, turn it over, or end it.
 
-    def end_hold(self, case: Case, outcome: str) -> None:
-        """Say that a hold is over: recovered, superseded or watch-ended."""
-        name = case.name
+        What takes a request is done in a lane: the pass goes on.
+        """
+        name = case_name(decision.rollout.uid, decision.rollout.new.number)
+        known = self._get(name)
+        if decision.action == "RollBack":
+            self._duty.decided(name)
+        if decision.action == "KeepWatching":
+            if known and known.is_open and decision.reason == "healthy":
+                self.end(known, "recovered")
+        elif known is None:
+            self._in_lane(name, "open", lambda: self._open(decision))
+        elif unsettled(known) and (known.outcome or (known.action, known.reason) != (decision.action, decision.reason)):
+            self._in_lane(name, "turn", lambda: self._turn(decision))
+
+    def end(self, case: Case, outcome: str) -> None:
+        """Say that a hold, or a rollback not made yet, is over: recovered, superseded or watch-ended."""
 
         def end() -> None:
-            with self._lock_of(name):
-                current = self._get(name) if self._duty.leading() else None
-                if current and current.is_open and current.action == "Hold" and not current.outcome:
+            with self._lock_of(case.name):
+                current = self._get(case.name) if self._duty.leading() else None
+                if current and current.is_open and unsettled(current) and not current.outcome and not busy(current):
                     self._keep(replace(current, outcome=outcome))
-            self._advance_case(name)
+            self._advance_case(case.name)
 
-        self._lanes.submit("kubernetes", (name, "end"), lambda: self._guarded(name, end))
+        if unsettled(case):
+            self._in_lane(case.name, "end", end)
+
+    def _in_lane(self, name: str, what: str, work: Callable[[], None]) -> None:
+        self._lanes.submit("kubernetes", (name, what), lambda: self._guarded(name, work))
 
     def advance(self) -> None:
         """Start in its lane whatever can be done now for each open case."""
@@ -129,15 +134,19 @@ class Desk:
         LOG.warning("case %s opened: %s (%s): %s", case.id, case.action, case.reason, case.said)
         self._advance_case(case.name)
 
-    def _convert(self, decision: Decision) -> None:
+    def _turn(self, decision: Decision) -> None:
+        """Turn a case over to what is decided now. A hold whose reason alone has changed says so, and pages nobody."""
         name = case_name(decision.rollout.uid, decision.rollout.new.number)
         with self._lock_of(name):
             known = self._get(name)
-            if known is None or known.action != "Hold" or not self._duty.leading():
+            if known is None or not unsettled(known) or busy(known) or not self._duty.leading():
                 return
-            case = converted(known, decision)
+            if known.action == decision.action and not known.outcome:
+                case = replace(known, reason=decision.reason, said=decision.said)
+            else:
+                case = converted(known, decision)
             self._keep(case)
-        LOG.warning("case %s was held and is now: %s (%s): %s", case.id, case.action, case.reason, case.said)
+        LOG.warning("case %s is now: %s (%s): %s", case.id, case.action, case.reason, case.said)
         self._advance_case(name)
 
     def _advance_case(self, name: str) -> None:

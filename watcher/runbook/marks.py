@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from watcher.judgement.model import Revision, Rollout
-from watcher.judgement.rollouts import STARTED, VERDICT, VERDICT_OF, write_time
+from watcher.judgement.rollouts import DOUBTED, STARTED, VERDICT, VERDICT_OF, write_time
 from watcher.runbook.case import Case
 from watcher.runbook.lanes import Lanes
 from watcher.runbook.ports import Cluster
@@ -41,6 +41,10 @@ class Marks:
         """Mark a rollout's revision `proven`: it came through its whole watch healthy."""
         self._set(rollout, _verdict("proven", rollout.new.uid), "is proven")
 
+    def doubt(self, rollout: Rollout) -> None:
+        """Mark a rollout's revision `doubted`: it was replaced while it was not healthy."""
+        self._set(rollout, {DOUBTED: rollout.new.uid}, "is doubted: it was replaced while it was not healthy")
+
     def record_start(self, rollout: Rollout) -> None:
         """Record when a rollout to a reused ReplicaSet started, so that a restart doesn't move it."""
         started = write_time(rollout.started)
@@ -67,7 +71,7 @@ def _sweep(cluster: Cluster, rollout: Rollout) -> None:
 
     The Deployment controller would copy them on, over the marks of the ReplicaSet that serves now.
     """
-    strays = [key for key in (VERDICT, VERDICT_OF, STARTED) if key in rollout.annotations]
+    strays = [key for key in (VERDICT, VERDICT_OF, DOUBTED, STARTED) if key in rollout.annotations]
     if strays:
         ops: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": rollout.uid}]
         ops += [{"op": "remove", "path": f"/metadata/annotations/{paths.pointer(key)}"} for key in strays]

@@ -17,6 +17,8 @@ LONGEST_ENDING = 800
 LONGEST_ERROR = 400
 LONGEST_NAME = 300
 
+NO_LONGER = "No longer so: see the newer message."
+
 
 def escape(text: str) -> str:
     """Escape what Slack's mrkdwn takes for markup: https://docs.slack.dev/messaging/formatting-message-text."""
@@ -106,12 +108,21 @@ def _ending(case: Case) -> str:
         "verified": f"✅ Verified: {short('; '.join(parts), LONGEST_ENDING)}.",
         "not-verified": f"❌ NOT verified within {case.verify_within:.0f} s: {short(failing, LONGEST_ENDING)}. "
         "A person is needed; the incident stays open.",
-        "overtaken": "Somebody else changed the Deployment meanwhile; their change stands.",
+        "overtaken": f"{_overtaken(case)}; what is there now stands.{_left_open(case)}",
         "recovered": "✅ Recovered: the breach is over, nothing was rolled back.",
-        "superseded": "A newer rollout took its place.",
+        "superseded": f"A newer rollout took its place.{_left_open(case)}",
         "watch-ended": "Its watch has ended with the hold still on; the incident stays open.",
         "gave-up": f"❌ Given up after 24 h: {short(_failed(case), LONGEST_ENDING)}. A person is needed.",
     }.get(case.outcome, "")
+
+
+def _overtaken(case: Case) -> str:
+    said = short(case.ending, LONGEST_ERROR) or "somebody else changed the Deployment meanwhile"
+    return said[0].upper() + said[1:]
+
+
+def _left_open(case: Case) -> str:
+    return " The incident stays open." if case.step("page").result.get("paged") else ""
 
 
 def _failed(case: Case) -> str:

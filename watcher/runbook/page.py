@@ -8,6 +8,9 @@ from watcher.runbook.ports import Pager
 from watcher.runbook.step import Outcome
 from watcher.systems.fault import Fault
 
+# Ends after which there is nothing to page about, if nothing has been said or done.
+QUIET = frozenset({"overtaken", "recovered", "superseded", "watch-ended"})
+
 # PagerDuty makes the incident a moment after it takes the event: its address is asked for so often, at most.
 MOST_LOOKUPS = 5
 
@@ -25,14 +28,14 @@ class Page:
     def due(self, case: Case) -> bool:
         """A hold or an escalation is paged at once; a rollback after the attempt to revert.
 
-        A case that is overtaken before anything was done or said stays silent; an attempt that may have paged is seen
-        through.
+        A rollback that is overtaken or no longer called for before anything was done or said stays silent; an attempt
+        that may have paged is seen through.
         """
         record = case.step("page")
         if record.over or record.attempts:
             return not record.over
-        if case.outcome == "overtaken" and not case.rolled_back and not case.step("announce").tried:
-            return False
+        if case.outcome in QUIET and not case.rolled_back and not case.step("announce").tried:
+            return case.action != "RollBack"
         revert = case.step("revert")
         return case.action != "RollBack" or revert.over or bool(revert.error or case.step("confirm").error)
 

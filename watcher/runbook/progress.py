@@ -12,6 +12,7 @@ from watcher.systems.fault import Fault
 
 FIRST_WAIT = 1.0  # seconds after the first failure of a step; doubled by each further one
 LONGEST_WAIT = 60.0
+LONGEST_ASKED = 3600.0  # seconds that a system may ask us to wait (Retry-After)
 GIVE_UP_AFTER = 24 * 3600.0
 # A step that will look again is left for the next pass: other steps' ends set it off no sooner than this many seconds.
 LOOK_AGAIN = 0.5
@@ -33,19 +34,23 @@ def record_outcome(case: Case, step: str, outcome: Outcome | Fault | str, now: f
         return case.with_step(step, _failed(record, outcome, now))
     if outcome.hold:
         return held(case, outcome.hold)
+    if outcome.escalate:
+        return escalated(case, outcome.escalate)
+    if outcome.again:
+        case = case.with_step(outcome.again, StepRecord(attempts=case.step(outcome.again).attempts))
     sound = replace(record, error="", failures=0, first_try=None)
     if outcome.state == "later":
         again = replace(sound, state="waiting", next_try=now + LOOK_AGAIN, result=outcome.result)
         return case.with_step(step, again)
     done = replace(sound, state=outcome.state, finished=now, result=outcome.result or record.result)
     changed = case.with_step(step, done)
-    return replace(changed, outcome=outcome.case_outcome) if outcome.case_outcome else changed
+    return replace(changed, outcome=outcome.case_outcome, ending=outcome.said) if outcome.case_outcome else changed
 
 
 def _failed(record: StepRecord, fault: Fault | str, now: float) -> StepRecord:
     said = fault.said if isinstance(fault, Fault) else fault
     asked = fault.retry_after if isinstance(fault, Fault) else None
-    wait = max(min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(record.failures, 10)), min(asked or 0.0, GIVE_UP_AFTER))
+    wait = max(min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(record.failures, 10)), min(asked or 0.0, LONGEST_ASKED))
     begun = record.first_try if record.first_try is not None else now
     failed = replace(record, error=said, failures=record.failures + 1, first_try=begun)
     if now - begun >= GIVE_UP_AFTER:
@@ -55,8 +60,29 @@ def _failed(record: StepRecord, fault: Fault | str, now: float) -> StepRecord:
 
 def held(case: Case, why: str) -> Case:
     """Turn a rollback that had not happened yet into a hold."""
-    steps = {name: record for name, record in case.steps.items() if name not in WORK}
-    return replace(case, action="Hold", reason="paused", said=f"{why}; {case.said}", steps=steps)
+    reason = "spec-paused" if "spec.paused" in why else "paused"
+    return replace(case, action="Hold", reason=reason, said=f"{why}; {case.said}", steps=_without_work(case))
+
+
+def escalated(case: Case, why: str) -> Case:
+    """Turn a rollback that can't happen into an escalation."""
+    said = f"{why}; {case.said}"
+    return replace(case, action="Escalate", reason="no-earlier-revision", said=said, steps=_without_work(case))
+
+
+def _without_work(case: Case) -> dict[str, StepRecord]:
+    return {name: record for name, record in case.steps.items() if name not in WORK}
+
+
+def unsettled(case: Case) -> bool:
+    """Say whether a pass still decides about this case: a hold, or a rollback that hasn't been made yet."""
+    waits = case.is_open and not case.outcome and not case.rolled_back
+    return case.action == "Hold" or (case.action == "RollBack" and waits)
+
+
+def busy(case: Case) -> bool:
+    """Say whether a step is under way whose end decides what becomes of the case."""
+    return any(case.step(name).state == "trying" for name in ("confirm", "revert", "report"))
 
 
 def converted(case: Case, decision: Decision) -> Case:
@@ -65,7 +91,8 @@ def converted(case: Case, decision: Decision) -> Case:
         raise ValueError("a hold is converted only to something to do")
     steps = {name: _anew(record) for name, record in case.steps.items() if name in ("page", "announce")}
     if "page" in steps:
-        link = {key: value for key, value in steps["page"].result.items() if key == "url"}
+        kept = () if case.outcome == "recovered" else ("url",)  # a resolved incident is followed by another one
+        link = {key: value for key, value in steps["page"].result.items() if key in kept}
         steps["page"] = replace(steps["page"], result=link)
     return replace(
         case,
@@ -90,7 +117,8 @@ def startable(case: Case, steps: Iterable[Step], now: float) -> list[Step]:
 
 
 def _ready(record: StepRecord, now: float) -> bool:
-    return record.state != "failed" and now >= record.next_try
+    """Past its backoff; one that lies further ahead than any backoff was written by a clock that was wrong."""
+    return record.state != "failed" and not now < record.next_try <= now + LONGEST_ASKED
 
 
 def closed_if_over(case: Case, steps: Sequence[Step], now: float) -> Case:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from watcher.runbook import messages
-from watcher.runbook.announce import ALARMING
-from watcher.runbook.case import Case
+from watcher.runbook.case import ALARMING, Case
 from watcher.runbook.ports import Pager
 from watcher.runbook.step import Outcome
 
@@ -33,9 +32,9 @@ class Report:
             return Outcome("skipped", said="no incident was opened")
         resolve = case.outcome in RESOLVING
         note = messages.closing_note(case)
+        self._pager.settle(case, note, resolve=resolve)
         if case.outcome in ALARMING:
             self._pager.page(case, note, messages.details(case))  # notes reach nobody, and need a REST token
-        self._pager.settle(case, note, resolve=resolve)
         return Outcome(
             "done", {"resolved": resolve}, "incident resolved" if resolve else "incident left open, with a note"
         )

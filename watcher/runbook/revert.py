@@ -10,9 +10,10 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from watcher.judgement.rollouts import ROLLED_BACK, STARTED, VERDICT, VERDICT_OF, rolled_back_note
+from watcher.judgement.rollouts import DOUBTED, ROLLED_BACK, STARTED, VERDICT, VERDICT_OF, rolled_back_note
 from watcher.runbook.case import Case
 from watcher.runbook.confirm import held_by, newest_revision
+from watcher.runbook.duty import Duty
 from watcher.runbook.marks import condemn
 from watcher.runbook.ports import Cluster
 from watcher.runbook.step import Outcome
@@ -30,8 +31,9 @@ class Revert:
     lane = "kubernetes"
     write_ahead = False
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, duty: Duty) -> None:
         self._cluster = cluster
+        self._duty = duty
 
     def due(self, case: Case) -> bool:
         """It needs the confirmed target."""
@@ -64,7 +66,11 @@ class Revert:
         if held:
             return Outcome("later", hold=held)
         path = paths.deployments(case.namespace, case.deployment)
-        good = self._template(case, str(case.result("confirm", "targetReplicaSet")))
+        try:
+            good = self._template(case, str(case.result("confirm", "targetReplicaSet")))
+        except NotFound:
+            return Outcome("later", said="the target's ReplicaSet is gone; choosing again", again="confirm")
+        self._duty.demand(case.name)
         try:
             self._cluster.json_patch(path, patch_for(case, deployment, good))
         except Invalid:
@@ -73,6 +79,7 @@ class Revert:
                 return Outcome("later", said="the Deployment changed under the patch")
             # Unchanged, and yet a `test` failed: the server may write the template's JSON in other bytes than we do,
             # and compares those. Its resourceVersion, digits alone, says as much: nothing has changed since `again`.
+            self._duty.demand(case.name)
             self._cluster.json_patch(path, patch_for(case, again, good, by_version=True))
         return self._reverted(case)
 
@@ -100,6 +107,7 @@ def patch_for(
     note = {
         "case": case.id,
         "uid": case.uid,
+        "replicaSet": case.result("confirm", "targetUid"),
         "from": case.bad,
         "to": target,
         "revision": case.bad + 1,
@@ -120,7 +128,7 @@ def patch_for(
     for key, value in ((ROLLED_BACK, json.dumps(note, ensure_ascii=False)), (CHANGE_CAUSE, cause)):
         ops.append({"op": "add", "path": f"/metadata/annotations/{paths.pointer(key)}", "value": value})
     # `kubectl rollout undo` brings a ReplicaSet's marks to the Deployment, whence they'd cover the next one's.
-    for key in (VERDICT, VERDICT_OF, STARTED):
+    for key in (VERDICT, VERDICT_OF, DOUBTED, STARTED):
         if key in (notes or {}):
             ops.append({"op": "remove", "path": f"/metadata/annotations/{paths.pointer(key)}"})
     return ops

@@ -13,8 +13,9 @@ from watcher.runbook.case import Case
 class Outcome:
     """What one attempt came to: done; `later` (nothing failed, look again next pass); or skipped.
 
-    `overtaken` ends the case: somebody else changed the Deployment, and theirs stands. `hold` turns the case
-    into a hold, for this reason: a pause came between the decision and the step.
+    `case_outcome` ends the case: `overtaken`, say, where somebody else changed the Deployment, and theirs stands.
+    `hold` turns the case into a hold, for this reason: a pause came between the decision and the step. `escalate`
+    turns it into an escalation. `again` names an earlier step that has to be done anew.
     """
 
     state: Literal["done", "later", "skipped"]
@@ -22,6 +23,8 @@ class Outcome:
     said: str = ""
     case_outcome: str = ""
     hold: str = ""
+    escalate: str = ""
+    again: str = ""
 
 
 class Step(Protocol):

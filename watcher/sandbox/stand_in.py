@@ -14,7 +14,7 @@ from typing import Literal, Self
 
 from watcher.sandbox.listener import Listener, Reply, Request, Stream, json_reply
 
-__all__ = ["HTML", "RETRY_AFTER", "Mode", "Reply", "Request", "StandIn", "Stream", "json_reply"]
+__all__ = ["HTML", "RETRY_AFTER", "Dropped", "Mode", "Reply", "Request", "StandIn", "Stream", "json_reply"]
 
 Mode = Literal["refused", "timeout", "hung-halfway", "429", "500", "html", "wrong-shape"]
 
@@ -22,6 +22,13 @@ RETRY_AFTER = 7
 """The seconds that a rate-limited answer asks for."""
 
 HTML = b"<!doctype html><html><head><title>Sign in</title></head><body>Please sign in to the proxy.</body></html>"
+
+
+class Dropped(ConnectionAbortedError):
+    """Raised by a hook to cut the connection: `before`, so that nothing is carried out; `after`, that it is unanswered.
+
+    An OSError, which the listener takes for the connection's end and says nothing about.
+    """
 
 
 @dataclass(slots=True)
@@ -38,13 +45,16 @@ class StandIn:
     """A threaded HTTP server on `host` that answers with `answer`, unless told to fail.
 
     `before` runs when a request has come in and nothing is done yet; `after` when it was carried out and nothing is
-    answered yet, which is where a client that dies leaves the most behind. `requests` and `violations` grow as requests
-    come in; both are only ever appended to.
+    answered yet, which is where a client that dies leaves the most behind. Either may raise Dropped.
+
+    `requests`, `met` (those that met a failure, with its mode; `refused` lets none in) and `violations` grow as
+    requests come in; they are only ever appended to.
     """
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.lock = threading.RLock()
         self.requests: list[Request] = []
+        self.met: list[tuple[Mode, Request]] = []
         self.violations: list[str] = []
         self.before: Callable[[Request], None] = lambda request: None
         self.after: Callable[[Request], None] = lambda request: None
@@ -125,6 +135,7 @@ class StandIn:
             for outage in self._outages:
                 if outage.left != 0 and outage.takes(request):
                     outage.left = None if outage.left is None else outage.left - 1
+                    self.met.append((outage.mode, request))
                     return outage
         return None
 

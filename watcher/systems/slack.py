@@ -79,7 +79,7 @@ class Slack:
         self._channel_id = settings.channel if CHANNEL_ID.fullmatch(settings.channel) else ""
 
     def post(self, text: str, key: str) -> Posted:
-        """Post `text` (Slack's mrkdwn, see `escape`), marked with `key` for `find`; links are not unfurled."""
+        """Post `text` (Slack's mrkdwn), marked with `key` for `find`; links are not unfurled."""
         metadata = {"event_type": EVENT_TYPE, "event_payload": {"key": key}}
         answer = self._call(
             lambda client: client.chat_postMessage(
@@ -174,14 +174,9 @@ class Slack:
             # The SDK's frames hold the token and, after a timeout, the open connection.
             traceback.clear_frames(error.__traceback__)
             raise fault from None
-        if not isinstance(answer, dict):
+        if not isinstance(answer, dict) or answer.get("ok") is not True:  # the SDK takes any truth for success
             raise _unexpected()
         return answer
-
-
-def escape(text: str) -> str:
-    """Return `text` so that Slack shows it as it is (https://docs.slack.dev/messaging/formatting-message-text)."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _clipped(text: str) -> str:

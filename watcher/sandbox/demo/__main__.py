@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import FrameType
 
 from watcher.judgement.rollouts import REVISION, ROLLED_BACK
 from watcher.sandbox.demo.policies import SAID
@@ -79,18 +80,18 @@ def play(story: Story, daemon: subprocess.Popen[bytes]) -> None:
     story.until(lambda: story.revision() == 1 and story.complete(), "shop:1 is rolled out", 1)
     screen.phase("A GOOD release: shop:2. It is under watch for 20 s")
     town.release("shop:2", 0.0)
-    story.until(lambda: town.verdict("shop:2") == "proven", "the good release is marked proven", 2)
-    screen.line("revision 2 came through its watch: marked proven", "good")
+    if story.until(lambda: town.verdict("shop:2") == "proven", "the good release is marked proven", 2):
+        screen.line("revision 2 came through its watch: marked proven", "good")
     screen.phase("A BAD release: shop:3, every fifth order fails")
     town.release("shop:3", 0.2)
     shipped = time.monotonic()
     story.until(lambda: story.revision() == 3, "the bad release is rolled out", 3)
     if story.until(lambda: story.image() == "shop:2", "the bad release is rolled back", 3):
         screen.phase(f"Rolled back {time.monotonic() - shipped:.0f} s after it was shipped. Now verifying")
-    story.until(lambda: any("Verified" in m.text for m in town.slack.messages), "the rollback is verified", 4)
-    resolved = lambda: [i.status for i in town.pagerduty.incidents] == ["resolved"]  # noqa: E731 - named for the line below
-    story.until(resolved, "the incident is resolved", 4)
-    story.watching.show(4, THRESHOLD)
+        said = lambda: any("Verified" in m.text for m in town.slack.messages)  # noqa: E731 - named for the lines below
+        resolved = lambda: [i.status for i in town.pagerduty.incidents] == ["resolved"]  # noqa: E731 - likewise
+        if story.until(said, "the rollback is verified", 4):
+            story.until(resolved, "the incident is resolved", 4)
     screen.phase("The daemon is told to end (SIGTERM)")
     begun = time.monotonic()
     daemon.send_signal(signal.SIGTERM)
@@ -121,8 +122,23 @@ def verify(story: Story, code: int) -> None:
 
 
 def main() -> int:
-    """Set up, play, and say how it came out; the exit code."""
-    screen = Screen()
+    """Set up, play, and say how it came out; the exit code. Interrupted in any way, everything is removed first."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        return _main(Screen())
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted; everything is removed\n")
+    except BrokenPipeError:
+        sys.stdout = None  # whoever read the story has gone
+    return 1
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _main(screen: Screen) -> int:
     kubeconfig = os.environ.get("KUBECONFIG") or None
     where = f"the cluster of {kubeconfig}" if kubeconfig else "an embedded cluster"
     screen.phase(f"Setting up: {where}, a shop, Prometheus, stand-ins for PagerDuty and Slack")

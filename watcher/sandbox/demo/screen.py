@@ -25,6 +25,7 @@ class Screen:
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
+        self._waiting = 0  # the revision of which it was said that nothing is measured yet
         self._colours = sys.stdout.isatty()
 
     def phase(self, said: str) -> None:
@@ -45,7 +46,11 @@ class Screen:
     def rate(self, revision: int, share: float | None, threshold: float) -> None:
         """The error rate of a revision's pods, as a bar with the threshold marked."""
         if share is None:
-            self._write(f"{self._clock()}  revision {revision}: no requests measured yet", "dim")
+            if self._waiting != revision:
+                self._write(
+                    f"{self._clock()}  revision {revision}: Prometheus needs a few seconds to see its pods", "dim"
+                )
+            self._waiting = revision
             return
         filled = min(BAR, round(share / threshold / FULL * BAR))
         mark = round(BAR / FULL)

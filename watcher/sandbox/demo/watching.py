@@ -16,6 +16,7 @@ TOLD = re.compile(
     r" canary-watch(?:\.runbook)? (?P<said>(?:case|RollBack|Hold|Escalate|leading|\S+ revision \d+ is proven).*)"
 )
 
+LONGEST = 200  # characters of a line of the log
 CASE = re.compile(r"case \S+/(r\d+)-\w+")  # its id is long, and there is only one
 
 
@@ -53,7 +54,8 @@ class Watching:
         for line in lines[self._read :]:
             found = TOLD.search(line)
             if found:
-                self._screen.line(f"canary-watch: {CASE.sub('case', found['said'])[:200]}")
+                said = CASE.sub("case", found["said"])
+                self._screen.line(f"canary-watch: {said if len(said) <= LONGEST else said[: LONGEST - 1] + '…'}")
         self._read = len(lines)
 
     def _show_incidents(self) -> None:

@@ -47,6 +47,7 @@ class Lease:
         self._release = False
         self._thread = threading.Thread(target=self._run, name=f"lease-{name}", daemon=True)
         self.last_error = ""  # why the last attempt failed; empty if it did not
+        self.term = 0  # how often leading has begun; whoever keeps something for as long as it leads compares it
 
     def start(self) -> None:
         """Begin to try, in a thread of its own."""
@@ -169,6 +170,7 @@ class Lease:
             if self._stopping.is_set():
                 return
             if not self.leading():
+                self.term += 1
                 log.info("leading: %s holds the lease %s", self.identity, self._name)
             self._until = begun + self._duration * _BELIEVED
             self._change.notify_all()

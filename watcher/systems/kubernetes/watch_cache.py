@@ -81,6 +81,7 @@ class WatchCache:
         self._stream: Stream | None = None
         self._heard = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=f"watch-{resource.name}", daemon=True)
+        self.name = resource.name  # for messages
         self.version = 0  # grows with every change of what is kept
         self.failures = 0  # attempts that ended in a fault, since the start
         self.last_error = ""  # what is wrong now; empty while the watch works

@@ -1,0 +1,39 @@
+"""Which revision is rolled back to: runbook, step 2."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.judgement.made import OLD, ROLLOUT
+from watcher.judgement.model import Revision
+from watcher.judgement.rollouts import DOUBTED, REVISION, revision_of, target_of, trim_replica_set
+
+
+def target(*earlier: Revision) -> int:
+    """The number of the revision that is chosen out of these, the newest first."""
+    found = target_of(replace(ROLLOUT, earlier=earlier))
+    assert found is not None
+    return found.number
+
+
+def test_a_doubted_revision_is_the_last_choice() -> None:
+    """What was replaced while it was not healthy is rolled back to only where there is nothing better."""
+    doubted, plain = replace(OLD, number=5, doubted=True), replace(OLD, number=4)
+    assert target(doubted, plain) == 4
+    assert target(doubted) == 5
+    assert target(doubted, replace(plain, verdict="condemned")) == 5
+
+
+def test_proven_goes_before_all() -> None:
+    """A proven revision is taken, however old, and whatever was thought of it when it was replaced once."""
+    assert target(replace(OLD, number=5), replace(OLD, number=4, verdict="proven", doubted=True)) == 4
+
+
+def test_doubt_counts_only_with_its_own_uid() -> None:
+    """The mark names its ReplicaSet, for annotations are copied from one to the next."""
+    meta = {"name": "checkout-a", "uid": "rs-a", "creationTimestamp": "2027-01-15T08:00:00Z"}
+    for uid, doubted in (("rs-a", True), ("rs-b", False)):
+        raw = {"metadata": {**meta, "annotations": {REVISION: "3", DOUBTED: uid}}}
+        revision = revision_of(trim_replica_set(raw))
+        assert revision is not None
+        assert revision.doubted is doubted
