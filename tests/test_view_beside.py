@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.runbook.parts import NOW, POLICY
 from tests.test_view import LABEL, Json, Kept, World, deployment, namespace, replica_set
 from watcher.judgement.model import Pause, Rollout
@@ -111,3 +113,16 @@ def test_jobs_are_put_in_order_once_for_each_change() -> None:
     jobs.put(job("checkout", NOW), job("again", NOW + 5))
     assert [names(one) for one in (watched.rollout, cart)] == [["checkout", "again"], []]
     assert jobs.listed == 2
+
+
+@pytest.mark.parametrize("flaw", [{"creationTimestamp": None}, {"creationTimestamp": "yesterday"}, {"uid": None}])
+def test_one_object_that_cannot_be_read_hides_no_other(flaw: Json, caplog: pytest.LogCaptureFixture) -> None:
+    """A ReplicaSet that is none takes its own Deployment out of the watch, is logged once, and nothing else suffers."""
+    world = World()
+    broken = replica_set(2, NOW)
+    broken["metadata"] |= {"name": "billing-2", "ownerReferences": [{"uid": "uid-of-billing", "controller": True}]}
+    broken["metadata"] = {key: value for key, value in (broken["metadata"] | flaw).items() if value is not None}
+    world.replica_sets.put(*world.replica_sets.items(), broken)
+    for second in (1, 2):
+        assert [w.rollout.deployment for w in world.watched(NOW + second)] == ["checkout"]
+    assert [record.getMessage()[:20] for record in caplog.records] == ["ReplicaSet billing-2"]

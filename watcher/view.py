@@ -5,6 +5,7 @@ Between `systems.kubernetes` (the caches) and `watch` (the pass); reading the ob
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +26,8 @@ from watcher.judgement.rollouts import (
     watch_ends,
 )
 from watcher.policy.model import Policy
+
+LOG = logging.getLogger("canary-watch")
 
 
 class Cache(Protocol):
@@ -125,7 +128,12 @@ class _Jobs:
         for job in self._cache.items():
             meta = job["metadata"]
             place = str(meta.get("namespace")), str((meta.get("labels") or {}).get(self._label))
-            tests[place].append((parse_time(meta["creationTimestamp"]), job))
+            try:
+                tests[place].append((parse_time(str(meta.get("creationTimestamp"))), job))
+            except ValueError:
+                LOG.warning(
+                    "Job %s/%s has no time of creation; it is not read", meta.get("namespace"), meta.get("name")
+                )
         for jobs in tests.values():
             jobs.sort(key=lambda pair: pair[0])
         return dict(tests)
@@ -141,6 +149,7 @@ class View:
         self._versions: tuple[int, int] | None = None
         self._looked: float | None = None
         self._history = History((), ())
+        self._flaws: set[str] = set()
         self._newest: dict[str, int] = {}
         self._first_seen: dict[tuple[str, int], float] = {}
 
@@ -190,6 +199,9 @@ class View:
         if versions == self._versions:
             return
         self._history = History(self._caches.deployments.items(), self._caches.replica_sets.items())
+        for flaw in set(self._history.unreadable.values()) - self._flaws:
+            LOG.warning("%s; its Deployment is not watched", flaw)
+        self._flaws = set(self._history.unreadable.values())
         newest: dict[str, int] = {}
         for deployment in self._history.deployments:
             owned = self._history.of(deployment)

@@ -21,6 +21,9 @@ from watcher.policy.model import Check, Policy, Ratio
 # A new revision is worse than its control from this many times the control's ratio on.
 TIMES_WORSE = 3.0
 
+# No ratio is far above 1: its two queries don't count the same thing. A little is what increase() extrapolates.
+MOST_BAD = 1.5
+
 REASONS: Mapping[str, Outcome] = {
     "below-threshold": "Healthy",
     "not-for-long-enough": "Healthy",
@@ -35,6 +38,7 @@ REASONS: Mapping[str, Outcome] = {
     "new-pods-silent": "Unknown",
     "stale-data": "Unknown",
     "not-a-number": "Unknown",
+    "implausible": "Unknown",
     "no-requests": "Unknown",
     "too-few-requests": "Unknown",
     "gaps": "Unknown",
@@ -110,6 +114,8 @@ def _ratio_point(check: Check, at: float, counts: tuple[float, float], limit: fl
     ratio = bad / total
     if not math.isfinite(ratio):
         return Point(at, math.nan, False, "not-a-number")
+    if bad < 0 or ratio > MOST_BAD:
+        return Point(at, math.nan, False, "implausible", bad, total)
     if total < least_total:
         return Point(at, ratio, False, "too-few-requests", bad, total)
     return Point(at, ratio, ratio > limit and bad >= least_bad, "", bad, total)
@@ -261,11 +267,15 @@ def _judge_smoke(question: Question, result: SmokeResult) -> Verdict:
     return _verdict(question, reason, Evidence(result.said), result.guard)
 
 
+def _count(number: float) -> str:
+    return f"{number:.0f}" if number < 1e12 else f"{number:.3g}"
+
+
 def _say(question: Question, point: Point, limit: float) -> str:
     check = question.check
     unit = check.threshold.unit if check.threshold else "number"
     observed = show(point.value, unit)
-    counts = f" ({point.bad:.0f} of {point.total:.0f} requests)" if isinstance(check.kind, Ratio) else ""
+    counts = f" ({_count(point.bad)} of {_count(point.total)} requests)" if isinstance(check.kind, Ratio) else ""
     side = "above" if point.value > limit else "not above"
     return f"{check.name} {observed}{counts}, {side} {show(limit, unit)}"
 

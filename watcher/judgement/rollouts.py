@@ -153,7 +153,10 @@ def last_progress(deployment: Object) -> float | None:
     """Say when the Deployment last made progress, in epoch seconds (whole ones); None where it doesn't tell."""
     for condition in (deployment.get("status") or {}).get("conditions") or []:
         if condition.get("type") == "Progressing" and condition.get("lastUpdateTime"):
-            return parse_time(str(condition["lastUpdateTime"]))
+            try:
+                return parse_time(str(condition["lastUpdateTime"]))
+            except ValueError:
+                return None
     return None
 
 
@@ -177,16 +180,28 @@ def rolled_back_note(deployment: Object) -> dict[str, Any]:
 
 
 class History:
-    """The Deployments with their ReplicaSets, put together once for each change of the cache."""
+    """The Deployments with their ReplicaSets, put together once for each change of the cache.
+
+    `unreadable` says what can't be read, by the Deployment's UID: such a one has no revisions, and hides no other.
+    """
 
     def __init__(self, deployments: Iterable[Object], replica_sets: Iterable[Object]) -> None:
         self.deployments = tuple(deployments)
+        self.unreadable: dict[str, str] = {}
         self._owned: dict[str, list[tuple[Revision, Object]]] = defaultdict(list)
         for replica_set in replica_sets:
-            revision = revision_of(replica_set)
             owners = replica_set["metadata"].get("ownerReferences") or []
-            if revision is not None and owners:
-                self._owned[str(owners[0].get("uid"))].append((revision, replica_set))
+            owner = str(owners[0].get("uid")) if owners else ""
+            try:
+                revision = revision_of(replica_set)
+                parse_time(str(replica_set["metadata"]["creationTimestamp"]))
+            except (KeyError, TypeError, ValueError) as flaw:  # nothing that an API server sends, but one may lie
+                self.unreadable[owner] = f"ReplicaSet {replica_set['metadata'].get('name')} can't be read: {flaw!r}"
+                continue
+            if revision is not None and owner:
+                self._owned[owner].append((revision, replica_set))
+        for uid in self.unreadable:
+            self._owned.pop(uid, None)
         for owned in self._owned.values():
             owned.sort(key=lambda pair: pair[0].number, reverse=True)
 
