@@ -190,6 +190,10 @@ def _syntax(error: yaml.MarkedYAMLError, lines: tuple[str, ...]) -> _Refused:
         said += "; a tab: indent with spaces"
     elif char and char in "@`%":
         said += f"; put a value that begins with {char} in quotes"
+    elif "alias" in said:
+        said += '; put a * in quotes, as ["*"]'
+    elif "block mapping" in said:
+        said += "; check the indentation of this line and of the one before it"
     elif "mapping values" in said:
         said += '; put a value that holds ": " in quotes, or check the indentation'
     return _Refused(line, column, said)
