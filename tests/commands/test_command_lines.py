@@ -77,7 +77,10 @@ def test_help_and_validate_load_no_client() -> None:
         (["pause", "shop/checkout", "--for", "soon"], 'argument --for: "soon" is not a duration; write a number'),
         (["pause", "shop/checkout", "--for", "0s"], "argument --for: 0s is no time at all; write a longer one"),
         (["pause", "shop/checkout", "--for", "10ms"], "argument --for: 10ms is too short"),
-        (["pause", "shop/checkout", "--for", "99999999d"], "argument --for: 99999999d is more than a year"),
+        (
+            ["pause", "shop/checkout", "--for", "99999999d"],
+            'argument --for: "99999999d" is longer than a year; leave --for out',
+        ),
     ],
 )
 def test_a_wrong_command_line_is_one_line(line: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

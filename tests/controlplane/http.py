@@ -66,7 +66,7 @@ def succeeded(answer: requests.Response) -> Json:
     return document
 
 
-def until(look: Callable[[], T | None], timeout: float = 10.0) -> T:
+def until(look: Callable[[], T | None], timeout: float = 30.0) -> T:
     """Look again until something true is seen, and return it; fail after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (seen := look()):

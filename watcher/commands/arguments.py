@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 
 from watcher import quantities
 
-LONGEST_PAUSE = 366 * 86400.0  # seconds
 _SHORTEST_PAUSE = 1.0  # the annotation holds whole seconds
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
@@ -62,10 +61,8 @@ def pause_duration(text: str) -> float:
     try:
         seconds = quantities.longer_than_zero(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        said = f"{error}; leave --for out, and the pause lasts until it is resumed"
+        raise argparse.ArgumentTypeError(said) from None
     if seconds < _SHORTEST_PAUSE:
         raise argparse.ArgumentTypeError(f"{text} is too short to be written down; write 1s at least")
-    if seconds > LONGEST_PAUSE:
-        left_out = "leave --for out, and the pause lasts until it is resumed"
-        raise argparse.ArgumentTypeError(f"{text[:80]} is more than a year; {left_out}")
     return seconds
