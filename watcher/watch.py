@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from watcher.asking import Asker
 from watcher.judgement.decide import Brakes, Circumstances, Judged, came_through, decide, say_counts
-from watcher.judgement.judge import Before, Question, before_of, judge
+from watcher.judgement.judge import Before, Question, before_of, judge, with_unknown_past
 from watcher.judgement.model import Answer, Decision, Rollout, Verdict
 from watcher.judgement.queries import questions, texts_of
 from watcher.judgement.readings import Reading, Subjects, read_ratios, read_values
+from watcher.judgement.rollouts import GRACE, watch_ends
 from watcher.policy.model import Check, Policy, Ratio, SmokeJob, Value
 from watcher.runbook.case import Case
 from watcher.runbook.desk import Desk
@@ -85,7 +86,8 @@ class Watch:
         self._brakes = hands.brakes
         self._before: dict[Key, dict[CheckKey, Before]] = {}
         self._unreadable: dict[Key, frozenset[CheckKey]] = {}
-        self._last: dict[str, tuple[Rollout, bool]] = {}
+        self._last: tuple[float, dict[str, tuple[Rollout, bool]]] = (0.0, {})
+        self._unknown_since: dict[Key, float] = {}
         self._passes: dict[Key, tuple[int, int]] = {}
 
     def one_pass(self, now: float) -> Pass:
@@ -117,8 +119,10 @@ class Watch:
         for decision in seen.decisions:
             self._desk.take(decision)
         under_watch = {w.rollout.key for w in seen.watched if not w.ended}
+        lost = self._lost(seen)
         for case in self._desk.every():
-            if case.is_open and (case.uid, case.bad) not in under_watch:
+            key = (case.uid, case.bad)
+            if case.is_open and (key not in under_watch or key in lost):
                 self._end(case)
         for rollout in seen.proven:
             self._marks.prove(rollout)
@@ -129,11 +133,21 @@ class Watch:
 
     def _doubt(self, seen: Pass) -> None:
         """Mark the revisions that were replaced while they were not healthy: the last to roll back to."""
-        for uid, (rollout, healthy) in self._last.items():
+        then, last = self._last
+        fresh = seen.now - then <= 4 * self._interval  # another daemon may have led since
+        for uid, (rollout, healthy) in last.items() if fresh else ():
             newest = self._view.newest_revision(uid)
             if not healthy and newest is not None and newest != rollout.new.number:
                 self._marks.doubt(rollout)
-        self._last = {d.rollout.uid: (d.rollout, d.reason == "healthy") for d in seen.decisions}
+        self._last = (seen.now, {d.rollout.uid: (d.rollout, d.reason == "healthy") for d in seen.decisions})
+
+    def _lost(self, seen: Pass) -> frozenset[Key]:
+        """The rollouts that a hold keeps under watch, while it is gone, and nothing has been known of them for long."""
+        kept = zip(seen.watched, seen.decisions, strict=True)
+        silent = {w.rollout.key for w, d in kept if w.held and d.action == "KeepWatching" and d.reason == "unknown"}
+        self._unknown_since = {key: self._unknown_since.get(key, seen.now) for key in silent}
+        over = {w.rollout.key for w in seen.watched if seen.now >= watch_ends(w.rollout, w.policies)}
+        return frozenset(key for key, since in self._unknown_since.items() if key in over and seen.now - since > GRACE)
 
     def _end(self, case: Case) -> None:
         """End what is left undecided about a rollout that is no longer under watch.
@@ -175,7 +189,7 @@ class Watch:
         before = before_of(question, reading, known.get(place))
         if before is not None:
             known[place] = before
-        verdict = judge(question, reading, before)
+        verdict = with_unknown_past(judge(question, reading, before), before)
         if verdict.reason in UNREADABLE:
             key = question.rollout.key
             self._unreadable[key] = self._unreadable.get(key, frozenset()) | {place}

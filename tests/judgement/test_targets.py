@@ -30,9 +30,9 @@ def test_proven_goes_before_all() -> None:
 
 
 def test_doubt_counts_only_with_its_own_uid() -> None:
-    """The mark names its ReplicaSet, for annotations are copied from one to the next."""
+    """The mark names ReplicaSet and revision: annotations are copied from one to the next, ReplicaSets used again."""
     meta = {"name": "checkout-a", "uid": "rs-a", "creationTimestamp": "2027-01-15T08:00:00Z"}
-    for uid, doubted in (("rs-a", True), ("rs-b", False)):
+    for uid, doubted in (("rs-a@3", True), ("rs-b@3", False), ("rs-a@2", False), ("rs-a", False)):
         raw = {"metadata": {**meta, "annotations": {REVISION: "3", DOUBTED: uid}}}
         revision = revision_of(trim_replica_set(raw))
         assert revision is not None

@@ -18,6 +18,7 @@ NOT_APPLICABLE = frozenset({"no-data", "no-smoke-test"})
 
 GUARDS: Mapping[str, str] = {
     "older-than-rollout": "the breach is older than the rollout",
+    "past-unknown": "it started too long ago to say whether the breach is older",
     "not-worse-than-control": "the new revision is not worse than its control",
     "never-answered-right": "the probe has not answered right since the rollout's start, so it may have failed before",
 }

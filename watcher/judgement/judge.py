@@ -16,7 +16,7 @@ from watcher.judgement.queries import points_for
 from watcher.judgement.readings import NoReading, RatioReading, Reading, ValueReading
 from watcher.judgement.rollouts import write_time
 from watcher.judgement.thresholds import show, threshold_for
-from watcher.policy.model import Check, Policy, Ratio
+from watcher.policy.model import Check, Policy, Ratio, SmokeJob, SmokeProbe
 
 # A new revision is worse than its control from this many times the control's ratio on.
 TIMES_WORSE = 3.0
@@ -190,6 +190,14 @@ def judge(question: Question, reading: Reading, before: Before | None) -> Verdic
     few = newest.value > limit
     said = _say(question, newest, limit) + (", but too few bad ones to count" if few else "")
     return _verdict(question, "too-few-bad" if few else "below-threshold", _evidence(said, newest, limit))
+
+
+def with_unknown_past(verdict: Verdict, before: Before | None) -> Verdict:
+    """Hold a breach of which it can't be known whether it is older than the rollout: its past is out of reach."""
+    asked = not isinstance(verdict.check.kind, SmokeJob | SmokeProbe)
+    if verdict.outcome != "Breached" or verdict.guard or before is not None or not asked:
+        return verdict
+    return replace(verdict, guard="past-unknown")
 
 
 def _unfit(points: list[Point], check: Check, reading: RatioReading | ValueReading) -> tuple[str, str]:

@@ -119,7 +119,7 @@ def revision_of(replica_set: Object) -> Revision | None:
         uid=str(meta["uid"]),
         verdict=verdict,
         replicas=int((replica_set.get("status") or {}).get("replicas") or 0),
-        doubted=notes.get(DOUBTED) == meta.get("uid"),
+        doubted=notes.get(DOUBTED) == f"{meta.get('uid')}@{int(number)}",
     )
 
 

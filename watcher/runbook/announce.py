@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from watcher.runbook import messages
@@ -9,6 +10,8 @@ from watcher.runbook.case import ALARMING, Case
 from watcher.runbook.ports import Announcer
 from watcher.runbook.step import Outcome
 from watcher.systems.fault import Fault
+
+LOG = logging.getLogger("canary-watch.runbook")
 
 LOOK_BACK = 120.0  # seconds before the case was opened: clocks differ
 
@@ -44,20 +47,18 @@ class Announce:
         """Post, or change what was posted."""
         if self._announcer is None:
             return Outcome("skipped", said="Slack is not configured")
-        text, key = self.text(case), f"{case.id}/{case.action}"
-        record = case.step("announce")
+        record, text = case.step("announce"), self.text(case)
+        key = f"{case.id}/{case.action}" + (f"/{case.turn}" if case.turn else "")
         place = record.result.get("place") if record.result.get("key") == key else None
-        if place is not None and record.result.get("text") != text:
-            self._announcer.update(place, text)
-        former = record.result if record.result.get("key") not in (None, key) else None
-        if former:
-            self._announcer.update(former["place"], f"{former['text']}\n{messages.NO_LONGER}")
-        if place is None:
-            place = self._found_or_posted(self._announcer, case, key, text)
+        posted = place if place is not None else self._found_or_posted(self._announcer, case, key, text)
         alarm = self._alarm_key(case)
         if alarm and record.result.get("alarm") != alarm:
             self._found_or_posted(self._announcer, case, alarm, messages.alarm(case, self._contacts))
-        return Outcome("done", {"place": dict(place), "key": key, "text": text, "alarm": alarm}, "announced")
+        if place is not None and record.result.get("text") != text:
+            _edit(self._announcer, place, text)
+        if place is None and record.result.get("place"):
+            _edit(self._announcer, record.result["place"], f"{record.result['text']}\n{messages.NO_LONGER}")
+        return Outcome("done", {"place": dict(posted), "key": key, "text": text, "alarm": alarm}, "announced")
 
     def _alarm_key(self, case: Case) -> str | None:
         """The key of the alarm that the case's end calls for: nobody is told by an edit."""
@@ -73,6 +74,16 @@ class Announce:
                     raise
                 place = None  # the app may post there but not read: a message twice is better than none
             if place is not None:
-                announcer.update(place, text)
+                _edit(announcer, place, text)
                 return place
         return announcer.post(text, key)
+
+
+def _edit(announcer: Announcer, place: Mapping[str, str], text: str) -> None:
+    """Change a message. One that can't be changed any more, deleted or too old, must not stop what is new."""
+    try:
+        announcer.update(place, text)
+    except Fault as fault:
+        if not fault.lasting:
+            raise
+        LOG.warning("a message can't be edited: %s", fault.said)

@@ -51,7 +51,8 @@ class Case:
     """One decision to act on a Deployment's bad revision, and all that came of it.
 
     `bad` and `target` are revision numbers as of the opening. `outcome` is empty while the runbook runs, then one of:
-    verified, not-verified, overtaken, escalated, recovered, superseded, watch-ended, gave-up. `ending` says more of it.
+    verified, not-verified, overtaken, escalated, recovered, superseded, watch-ended, gave-up. `ending` says more of
+    it. `turn` counts how often what is done about it has changed: a hold that became a rollback, say.
     """
 
     id: str
@@ -74,6 +75,7 @@ class Case:
     steps: Mapping[str, StepRecord] = field(default_factory=dict)
     outcome: str = ""
     ending: str = ""
+    turn: int = 0
     closed: float | None = None
 
     @property
@@ -149,6 +151,10 @@ def _sound(case: Case) -> bool:
         case.said,
         case.outcome,
         case.ending,
+        case.reason,
+        case.policy,
+        case.check,
+        case.bad_replica_set,
     )
     times = [case.opened, case.rollout_started, case.verify_within, 0.0 if case.closed is None else case.closed]
     records = case.steps.values()
@@ -156,7 +162,9 @@ def _sound(case: Case) -> bool:
     return (
         case.action in get_args(CaseAction)
         and all(isinstance(word, str) for word in words)
-        and all(isinstance(number, int) for number in (case.bad, *(r.attempts + r.failures for r in records)))
+        and all(
+            isinstance(number, int) for number in (case.bad, case.turn, *(r.attempts + r.failures for r in records))
+        )
         and all(isinstance(moment, int | float) for moment in times)
         and isinstance(case.evidence, dict)
         and all(r.state in get_args(StepState) and isinstance(r.result, dict) for r in records)

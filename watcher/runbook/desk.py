@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from watcher.judgement.model import Decision
-from watcher.runbook.case import Case, StepRecord, case_name, open_case
+from watcher.runbook.case import Case, StepRecord, case_name, grounds, open_case
 from watcher.runbook.cases import Cases, TakenOver
 from watcher.runbook.duty import Duty
 from watcher.runbook.lanes import Lanes
@@ -91,6 +91,8 @@ class Desk:
         known = self._get(name)
         if decision.action == "RollBack":
             self._duty.decided(name)
+        elif decision.reason != "unknown":  # which says nothing against the decision, while it is fresh
+            self._duty.withdraw(name)
         if decision.action == "KeepWatching":
             if known and known.is_open and decision.reason == "healthy":
                 self.end(known, "recovered")
@@ -142,7 +144,8 @@ class Desk:
             if known is None or not unsettled(known) or busy(known) or not self._duty.leading():
                 return
             if known.action == decision.action and not known.outcome:
-                case = replace(known, reason=decision.reason, said=decision.said)
+                verdict = grounds(decision.verdict) if decision.verdict else {}
+                case = replace(known, reason=decision.reason, said=decision.said, **verdict)
             else:
                 case = converted(known, decision)
             self._keep(case)

@@ -30,6 +30,11 @@ class Duty:
         with self._lock:
             self._decided[case_name] = self.clock()
 
+    def withdraw(self, case_name: str) -> None:
+        """A pass has just decided otherwise."""
+        with self._lock:
+            self._decided.pop(case_name, None)
+
     def demand(self, case_name: str) -> None:
         """Raise Fault unless the rollback of this case may be made now."""
         if not self.leading():

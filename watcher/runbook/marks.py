@@ -43,7 +43,11 @@ class Marks:
 
     def doubt(self, rollout: Rollout) -> None:
         """Mark a rollout's revision `doubted`: it was replaced while it was not healthy."""
-        self._set(rollout, {DOUBTED: rollout.new.uid}, "is doubted: it was replaced while it was not healthy")
+        self._set(
+            rollout,
+            {DOUBTED: f"{rollout.new.uid}@{rollout.new.number}"},
+            "is doubted: it was replaced while it was not healthy",
+        )
 
     def record_start(self, rollout: Rollout) -> None:
         """Record when a rollout to a reused ReplicaSet started, so that a restart doesn't move it."""

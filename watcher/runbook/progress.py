@@ -61,13 +61,15 @@ def _failed(record: StepRecord, fault: Fault | str, now: float) -> StepRecord:
 def held(case: Case, why: str) -> Case:
     """Turn a rollback that had not happened yet into a hold."""
     reason = "spec-paused" if "spec.paused" in why else "paused"
-    return replace(case, action="Hold", reason=reason, said=f"{why}; {case.said}", steps=_without_work(case))
+    said = f"{why}; {case.said}"
+    return replace(case, action="Hold", reason=reason, said=said, steps=_without_work(case), turn=case.turn + 1)
 
 
 def escalated(case: Case, why: str) -> Case:
     """Turn a rollback that can't happen into an escalation."""
     said = f"{why}; {case.said}"
-    return replace(case, action="Escalate", reason="no-earlier-revision", said=said, steps=_without_work(case))
+    steps, turn = _without_work(case), case.turn + 1
+    return replace(case, action="Escalate", reason="no-earlier-revision", said=said, steps=steps, turn=turn)
 
 
 def _without_work(case: Case) -> dict[str, StepRecord]:
@@ -75,9 +77,12 @@ def _without_work(case: Case) -> dict[str, StepRecord]:
 
 
 def unsettled(case: Case) -> bool:
-    """Say whether a pass still decides about this case: a hold, or a rollback that hasn't been made yet."""
-    waits = case.is_open and not case.outcome and not case.rolled_back
-    return case.action == "Hold" or (case.action == "RollBack" and waits)
+    """Say whether a pass still decides about this case: a hold, or a rollback that hasn't been made.
+
+    One that was no longer called for is decided again when the breach comes back.
+    """
+    undone = not case.rolled_back and ((case.is_open and not case.outcome) or case.outcome == "recovered")
+    return case.action == "Hold" or (case.action == "RollBack" and undone)
 
 
 def busy(case: Case) -> bool:
@@ -101,7 +106,9 @@ def converted(case: Case, decision: Decision) -> Case:
         said=decision.said,
         steps=steps,
         outcome="",
+        ending="",
         closed=None,
+        turn=case.turn + 1,
         **grounds(decision.verdict),
     )
 

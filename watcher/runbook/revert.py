@@ -18,6 +18,7 @@ from watcher.runbook.marks import condemn
 from watcher.runbook.ports import Cluster
 from watcher.runbook.step import Outcome
 from watcher.runbook.templates import same_template, without_hash
+from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import paths
 from watcher.systems.kubernetes.faults import Invalid, NotFound
 
@@ -84,10 +85,15 @@ class Revert:
         return self._reverted(case)
 
     def _reverted(self, case: Case) -> Outcome:
-        condemn(self._cluster, case)
         target = case.result("confirm", "targetRevision")
         said = f"revision {case.bad} was rolled back to {target}"
-        return Outcome("done", {"from": case.bad, "to": target, "newRevision": case.bad + 1}, said)
+        unmarked = ""
+        try:
+            condemn(self._cluster, case)
+        except Fault as fault:  # the rollback is made all the same; `verify` tries the mark again
+            unmarked = fault.said
+        result = {"from": case.bad, "to": target, "newRevision": case.bad + 1, "unmarked": unmarked}
+        return Outcome("done", result, said)
 
     def _template(self, case: Case, replica_set: str) -> dict[str, Any]:
         whole = self._cluster.get(paths.replica_sets(case.namespace, replica_set))

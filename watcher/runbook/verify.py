@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from watcher.judgement.rollouts import rolled_back_note
 from watcher.runbook.case import Case
 from watcher.runbook.confirm import newest_revision, selector_query
+from watcher.runbook.marks import condemn
 from watcher.runbook.ports import Cluster, Probe, Recheck
 from watcher.runbook.step import Outcome
 from watcher.runbook.templates import images_of
@@ -61,14 +62,26 @@ class Verify:
             return Outcome("done", {"verified": False}, said, case_outcome="overtaken")
         parts = list(self._parts(case, deployment, now))
         result: dict[str, Any] = {"parts": [{"name": p.name, "holds": p.holds, "said": p.said} for p in parts]}
-        if all(part.holds for part in parts):
-            return Outcome("done", {**result, "verified": True}, "verified", case_outcome="verified")
         failing = "; ".join(part.said for part in parts if not part.holds)
         begun = case.step("revert").finished or now
-        if now >= begun + case.verify_within:
+        late = now >= begun + case.verify_within
+        unmarked = self._mark(case)
+        if not failing and (late or not unmarked):
+            return Outcome("done", {**result, "verified": True}, "verified", case_outcome="verified")
+        if late:
             said = f"not verified within {case.verify_within:.0f} s: {failing}"
             return Outcome("done", {**result, "verified": False}, said, case_outcome="not-verified")
-        return Outcome("later", result, failing)
+        return Outcome("later", result, failing or unmarked)
+
+    def _mark(self, case: Case) -> str:
+        """Condemn the bad revision where the revert couldn't; what is in the way, if anything."""
+        if not case.result("revert", "unmarked"):
+            return ""
+        try:
+            condemn(self._cluster, case)
+        except Fault as fault:
+            return f"revision {case.bad} can't be marked condemned: {fault}"
+        return ""
 
     def _parts(self, case: Case, deployment: dict[str, Any], now: float) -> Iterator[Part]:
         yield _part("rollout", lambda: rollout_status(deployment))
