@@ -192,6 +192,8 @@ class Daemon:
         for part, section in (("PagerDuty", self.settings.pagerduty), ("Slack", self.settings.slack)):
             if section is None:
                 LOG.warning("%s is not configured: it is left out of every case", part)
+        if self.settings.jira is not None:
+            LOG.warning("jira is configured, and not used by this version")
         self.watch_only()
         self.lease.start()
 
