@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 
-from watcher.asking import MOST_AT_ONCE, Asker
+from tests.runbook.parts import until
+from watcher.asking import FORGET, MOST_AT_ONCE, Asker
 from watcher.judgement.model import Answer, Grid
 from watcher.judgement.queries import Question
 
@@ -35,7 +37,7 @@ class Counting:
 
 
 class Hanging:
-    """A Prometheus that hangs on one query until it is let go, and counts what it was asked."""
+    """A Prometheus that hangs on some queries until it is let go, and keeps what it was asked."""
 
     def __init__(self) -> None:
         self.let_go = threading.Event()
@@ -44,7 +46,7 @@ class Hanging:
     def range(self, query: str, grid: Grid) -> Answer:
         """Hang, or answer."""
         self.asked.append(query)
-        if query == "filled hangs":
+        if query.startswith("filled hangs"):
             self.let_go.wait(20)
         return Answer(query, grid)
 
@@ -71,6 +73,26 @@ def test_one_that_hangs_is_an_error_and_is_not_asked_again_meanwhile() -> None:
     while asker.ask(questions("hangs"))["hangs"].error:
         pass
     assert prometheus.asked.count("filled hangs") == 2
+
+
+def test_texts_that_hang_take_no_place_from_others() -> None:
+    """When as many hang as may run at once, another text is asked and answered all the same."""
+    prometheus = Hanging()
+    asker = Asker(prometheus, 0.3)
+    late = asker.ask(questions(*(f"hangs {n}" for n in range(MOST_AT_ONCE))))
+    assert all(answer.error for answer in late.values())
+    assert asker.ask(questions("answers"))["answers"].error == ""
+    prometheus.let_go.set()
+
+
+def test_one_that_hangs_is_asked_again_in_the_end() -> None:
+    """A connection that hangs for ever doesn't leave its text unknown for ever: later it is asked beside it."""
+    prometheus, patience, begun = Hanging(), 0.05, time.monotonic()
+    asker = Asker(prometheus, patience)
+    asked_again = lambda: bool(asker.ask(questions("hangs"))) and len(prometheus.asked) == 2  # noqa: E731
+    until(asked_again, "asked once more")
+    assert time.monotonic() - begun >= FORGET * patience
+    prometheus.let_go.set()
 
 
 def test_nothing_to_ask_is_no_work() -> None:

@@ -26,7 +26,7 @@ from watcher.view import View, Watched
 UNREADABLE = frozenset({"no-threshold", "ambiguous-series"})
 
 # Holds that end, and then in the rollback that was put off: their rollouts stay under watch until then.
-PUT_OFF = frozenset({"paused", "spec-paused", "brake-deployment", "brake-cluster"})
+PUT_OFF = frozenset({"paused", "spec-paused", "brake-deployment", "brake-cluster", "past-unknown"})
 
 Key = tuple[str, int]
 CheckKey = tuple[str, str]
@@ -144,7 +144,8 @@ class Watch:
     def _lost(self, seen: Pass) -> frozenset[Key]:
         """The rollouts that a hold keeps under watch, while it is gone, and nothing has been known of them for long."""
         kept = zip(seen.watched, seen.decisions, strict=True)
-        silent = {w.rollout.key for w, d in kept if w.held and d.action == "KeepWatching" and d.reason == "unknown"}
+        unknown = [w.rollout for w, d in kept if w.held and d.action == "KeepWatching" and d.reason == "unknown"]
+        silent = {r.key for r in unknown if not (r.spec_paused or self._view.pause_for(r, seen.now))}
         self._unknown_since = {key: self._unknown_since.get(key, seen.now) for key in silent}
         over = {w.rollout.key for w in seen.watched if seen.now >= watch_ends(w.rollout, w.policies)}
         return frozenset(key for key, since in self._unknown_since.items() if key in over and seen.now - since > GRACE)
