@@ -94,8 +94,8 @@ def test_kubernetes_fails(make_stage: MakeStage) -> None:
     for mode in MODES[:3]:
         api_server_fails(stage, mode)
     stage.until(stage.cases, "a case is opened")
-    stage.gate.inject("429")
     of_case = ("/case-", "/deployments/checkout")
+    stage.gate.inject("429", when=lambda request: any(one in request.path for one in of_case))
     stage.until(lambda: any(has_met(stage.gate, "429", one) for one in of_case), "work on the case meets 429")
     assert [case["closed"] for case in stage.cases()] == [None]
     for mode in MODES[3:]:

@@ -16,7 +16,7 @@ import pytest
 from watcher.sandbox.stand_in import RETRY_AFTER, Mode, StandIn
 from watcher.systems.fault import Fault
 
-TIMEOUT = 0.25
+TIMEOUT = 0.6
 """Seconds; what tests give adapters for a timeout."""
 PATIENCE = 2.0
 """Seconds within which a call must have failed: no retries, no sleeps."""

@@ -162,7 +162,7 @@ def test_a_refusal_that_hangs_half_way_is_a_fault(
     short = dataclasses.replace(pagerduty_settings, routing_key=secret("routing-key", SHORT_KEY))
     pagerduty_api.inject("hung-halfway")
     fault = faulted(lambda: PagerDuty(short).trigger(EVENT), "PagerDuty", (SHORT_KEY,), caplog)
-    assert fault.said == "did not answer within 0.25 s"
+    assert fault.said == "did not answer within 0.6 s"
 
 
 @every_call
