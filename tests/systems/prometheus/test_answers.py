@@ -67,7 +67,12 @@ def test_the_query_travels_in_the_body(api: Api, prometheus: Prometheus) -> None
     assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
     form = api.last_form()
     assert form.pop("query") == [query]
-    assert form == {"start": ["1700000000.000"], "end": ["1700000030.000"], "step": ["15"], "timeout": [f"{TIMEOUT * 0.8:g}"]}
+    assert form == {
+        "start": ["1700000000.000"],
+        "end": ["1700000030.000"],
+        "step": ["15"],
+        "timeout": [f"{TIMEOUT * 0.8:g}"],
+    }
 
 
 def test_a_fractional_step_keeps_its_grid(api: Api, prometheus: Prometheus) -> None:
