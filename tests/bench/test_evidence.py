@@ -78,7 +78,14 @@ def stage(cluster: RealCluster, programs: Programs, tmp_path: Path) -> Iterator[
         PrometheusServer(programs, SCRAPE_INTERVAL) as server,
         Traffic() as traffic,
         Gate(server.url) as gate,
-        Stage(cluster, gate, traffic, tmp_path, policies=(), settings={"interval": f"{INTERVAL:g}s"}) as stage,
+        Stage(
+            cluster,
+            gate,
+            traffic,
+            tmp_path,
+            policies=(),
+            settings={"interval": f"{INTERVAL:g}s", "brakes": {"perDeployment": 100, "perCluster": 100}},
+        ) as stage,
     ):
         server.set_targets([Target(traffic.address)])
         stage.until(lambda: traffic.page.requests, "the first scrape")
