@@ -94,9 +94,9 @@ def test_a_machine_that_isn_t_debian_is_told_what_to_do(machine: Machine, presen
 
 def test_a_machine_without_network_is_told_what_to_do(machine: Machine) -> None:
     """The message holds apt's own complaint and the way out; nothing is left behind."""
-    machine.add("apt-get", "echo 'W: retrying' >&2; echo 'E: Could not resolve deb.debian.org' >&2; exit 100")
+    machine.add("apt-get", "echo 'W: retrying' >&2; echo 'E: Could not resolve mirror.example' >&2; exit 100")
     machine.add("dpkg-deb", UNPACKS)
-    with pytest.raises(PrometheusMissing, match=r"Could not resolve deb.debian.org.* put .* on PATH, or let apt-get "):
+    with pytest.raises(PrometheusMissing, match=r"Could not resolve mirror.example.* put .* on PATH, or let apt-get "):
         find_programs()
     assert machine.kept() == []
 
