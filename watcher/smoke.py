@@ -14,7 +14,6 @@ from watcher.judgement.model import Rollout, SmokeResult
 from watcher.policy.model import Check, SmokeProbe
 from watcher.runbook.lanes import Lanes
 from watcher.runbook.ports import Probe
-from watcher.runbook.recheck import probe_url
 from watcher.systems.fault import Fault
 
 # The rollout's key, the policy's and the check's name: two policies may call a check the same.
@@ -56,7 +55,7 @@ class SmokeTests:
 
     def _probed(self, place: Place, rollout: Rollout, kind: SmokeProbe) -> SmokeResult:
         name = place[2]
-        url = probe_url(kind, rollout.namespace, rollout.deployment)
+        url = kind.address(rollout.namespace, rollout.deployment)
         with self._lock:
             run = self._runs.get(place, Run())
         self._lanes.submit("probe", place, lambda: self._ask(place, url, kind))

@@ -256,7 +256,6 @@ def test_paths_are_quoted() -> None:
     assert k8s.replica_sets("shop") == "/apis/apps/v1/namespaces/shop/replicasets"
     assert k8s.jobs("shop", "a/../b?c") == "/apis/batch/v1/namespaces/shop/jobs/a%2F..%2Fb%3Fc"
     assert k8s.leases("n", "l") == "/apis/coordination.k8s.io/v1/namespaces/n/leases/l"
-    assert k8s.events("n") == "/apis/events.k8s.io/v1/namespaces/n/events"
     assert (k8s.namespaces(), k8s.namespaces("n")) == ("/api/v1/namespaces", "/api/v1/namespaces/n")
     for wrong in ("", ".", ".."):
         with pytest.raises(ValueError, match="name"):

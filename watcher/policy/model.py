@@ -78,6 +78,10 @@ class SmokeProbe:
     status: int
     timeout: float
 
+    def address(self, namespace: str, deployment: str) -> str:
+        """Give the URL to ask for a Deployment."""
+        return self.url.replace("$namespace", namespace).replace("$deployment", deployment)
+
 
 @dataclass(frozen=True, slots=True)
 class Check:

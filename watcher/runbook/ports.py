@@ -1,4 +1,4 @@
-"""What the runbook asks of the outside systems: Protocols that `systems/` fulfils and `__main__` puts in.
+"""What the runbook asks of the outside systems: Protocols that `systems/` fulfils, and that `daemon` puts in.
 
 Every method may raise `systems.fault.Fault`; none blocks for longer than its system's timeout.
 """

@@ -52,17 +52,12 @@ class CheckAgain:
         return read_ratios(cast(Ratio, check.kind), subjects, answers[0], answers[1])[rollout.key]
 
     def _ask_probe(self, kind: SmokeProbe, case: Case) -> tuple[bool, str]:
-        url = probe_url(kind, case.namespace, case.deployment)
+        url = kind.address(case.namespace, case.deployment)
         try:
             status = self._probe(url, kind.timeout)
         except Fault as fault:
             return False, f"{url}: {fault.said}"
         return status == kind.status, f"{url} answers {status}"
-
-
-def probe_url(kind: SmokeProbe, namespace: str, deployment: str) -> str:
-    """Fill a probe's address."""
-    return kind.url.replace("$namespace", namespace).replace("$deployment", deployment)
 
 
 def _as_breached(check: Check, case: Case) -> Check:

@@ -19,7 +19,6 @@ from watcher.systems.kubernetes.lease import Lease
 from watcher.systems.kubernetes.paths import (
     config_maps,
     deployments,
-    events,
     jobs,
     leases,
     namespaces,
@@ -50,7 +49,6 @@ __all__ = [
     "WatchCache",
     "config_maps",
     "deployments",
-    "events",
     "jobs",
     "leases",
     "namespaces",

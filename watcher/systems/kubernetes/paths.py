@@ -35,11 +35,6 @@ def leases(namespace: str | None = None, name: str | None = None) -> str:
     return _path("/apis/coordination.k8s.io/v1", "leases", namespace, name)
 
 
-def events(namespace: str | None = None, name: str | None = None) -> str:
-    """Events (events.k8s.io/v1) of all namespaces, of one, or one Event."""
-    return _path("/apis/events.k8s.io/v1", "events", namespace, name)
-
-
 def namespaces(name: str | None = None) -> str:
     """All Namespaces, or one."""
     return "/api/v1/namespaces" + (f"/{_segment(name)}" if name is not None else "")
