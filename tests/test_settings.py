@@ -21,7 +21,13 @@ prometheus: {url: "http://prometheus.monitoring:9090", timeout: 5s, bearerTokenF
 pagerduty:  {routingKeyFile: secrets/routing-key, apiTokenFile: null, serviceId: null, fromEmail: sre@example.com}
 slack:      {tokenFile: /run/slack-token, channel: "#deploy", apiUrl: "https://slack.com/api/"}
 jira:       {url: null, emailFile: jira-email, tokenFile: jira-token, project: OPS}
-contacts:   {sre-oncall: {slack: "S0123ABCD"}, platform-lead: {slack: "U0789IJKL"}}
+grafana:    {url: "https://grafana.example.com", tokenFile: grafana-token, dashboard: "/d/service?var-deployment=$deployment"}
+postmortem: {longerThan: 15m, moreThan: 0.1%, reviewWithin: 48h, timeZone: Europe/Berlin}
+contacts:
+  sre-oncall: {slack: "S0123ABCD"}
+  platform-lead: {slack: "U0789IJKL"}
+  database-team: {slack: "S0456EFGH", routingKeyFile: database-key}
+  incident-commander: {slack: "U0COMMAND"}
 serve:      {address: "0.0.0.0:8080"}
 lease:      {duration: 15s}
 """
@@ -57,7 +63,15 @@ def test_every_key_comes_through_and_paths_are_relative_to_the_file(tmp_path: Pa
         contacts={
             "sre-oncall": settings.Contact(slack="S0123ABCD"),
             "platform-lead": settings.Contact(slack="U0789IJKL"),
+            "database-team": settings.Contact(slack="S0456EFGH", routing_key_file=tmp_path / "database-key"),
+            "incident-commander": settings.Contact(slack="U0COMMAND"),
         },
+        grafana=settings.Grafana(
+            url="https://grafana.example.com",
+            token_file=tmp_path / "grafana-token",
+            dashboard="/d/service?var-deployment=$deployment",
+        ),
+        postmortem=settings.Postmortem(time_zone="Europe/Berlin"),
         source=tmp_path / "config.yaml",
     )
 

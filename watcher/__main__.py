@@ -12,64 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from watcher import __version__
-from watcher.commands.arguments import Parser, Target, pause_duration, subject
+from watcher.commands import texts
+from watcher.commands.arguments import Parser, Target, pause_duration, revision, subject
 from watcher.commands.ending import Ending
 from watcher.systems.fault import Fault
-
-EXIT_CODES = "Exit codes: 0 done; 1 it could not be done, and standard error says why; 2 a wrong command line."
-OWN_NAMESPACE = """\
-The daemon's own Namespace is $POD_NAMESPACE, else the pod's, else that of the kubeconfig's context: cases, the Lease
-and the pause of the whole cluster are there."""
-TOP = f"""\
-Start with:
-  canary-watch validate policies/
-  canary-watch run --config config.yaml --dry-run
-
-{EXIT_CODES}"""
-RUN = f"""\
-Examples:
-  canary-watch run --config /etc/canary-watch/config.yaml
-  canary-watch run --config config.yaml --dry-run --once    what would it do right now?
-
-{OWN_NAMESPACE}
-
-Decisions of a dry run are on standard output, everything else is logged on standard error.
-
-Exit codes: 0 ended as it was told, or made its pass; 1 mistakes in the files, no cluster configured, or no pass could
-be made with --once, and standard error says why; 2 a wrong command line. Without --once, a cluster that can't be
-reached is tried again, and that is logged."""
-VALIDATE = """\
-Examples:
-  canary-watch validate policies/
-  canary-watch validate --config config.yaml policies/ more.yaml --output json
-
-Exit codes: 0 no mistakes; 1 mistakes; 2 a wrong command line."""
-SCHEMA = """\
-Example:
-  canary-watch schema > policy.schema.json
-
-Exit codes: 0 printed; 2 a wrong command line."""
-PAUSE = f"""\
-Examples:
-  canary-watch pause shop/checkout --for 2h --reason "load test"
-  kubectl annotate namespace shop canary-watch.io/pause=true     a whole Namespace; the daemon's own: the whole cluster
-
-{EXIT_CODES}"""
-RESUME = f"""\
-Examples:
-  canary-watch resume shop/checkout
-  kubectl annotate namespace shop canary-watch.io/pause-         the pause of a Namespace, which this doesn't touch
-
-{EXIT_CODES}"""
-STATUS = f"""\
-Examples:
-  canary-watch status --config config.yaml
-  POD_NAMESPACE=canary-watch canary-watch status --config config.yaml --output json
-
-{OWN_NAMESPACE}
-
-Exit codes: 0 shown, also where Prometheus doesn't answer: then verdicts are Unknown; 1 mistakes in the files, or the
-cluster can't be read, and standard error says why; 2 a wrong command line."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -77,19 +23,20 @@ def parser() -> argparse.ArgumentParser:
     top = Parser(
         prog="canary-watch",
         description="Watches rollouts in a Kubernetes cluster and carries the rollback runbook out on the bad ones.",
-        epilog=TOP,
+        epilog=texts.TOP,
     )
     top.add_argument("--version", action="version", version=f"canary-watch {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
     _run_parser(commands)
     _policy_parsers(commands)
     _pause_parsers(commands)
+    _rollback_parser(commands)
     status = commands.add_parser(
         "status",
         help="show rollouts under watch, verdicts, holds and open cases",
         description="Look at the cluster and at Prometheus once, as a pass does, and show what it would decide.\n"
         "Changes nothing, and needs no running daemon and no secret of PagerDuty or Slack.",
-        epilog=STATUS,
+        epilog=texts.STATUS,
     )
     _config(status)
     _cluster(status)
@@ -103,7 +50,7 @@ def _run_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         help="run the daemon",
         description="Watch rollouts, judge them by the policies, and roll bad ones back.\n"
         "Ends within 2 s of SIGTERM or SIGINT; what was under way goes on from its case at the next start.",
-        epilog=RUN,
+        epilog=texts.RUN,
     )
     _config(run)
     _cluster(run)
@@ -124,7 +71,7 @@ def _policy_parsers(commands: argparse._SubParsersAction[Parser]) -> None:
         help="check policy files",
         description="Report every mistake of every file as file:line:column and what would be right.\n"
         "PromQL is checked offline; no cluster and no Prometheus is asked.",
-        epilog=VALIDATE,
+        epilog=texts.VALIDATE,
     )
     validate.add_argument(
         "policies", nargs="+", type=Path, metavar="POLICY", help="a policy file, or a folder with *.yaml and *.yml"
@@ -137,7 +84,7 @@ def _policy_parsers(commands: argparse._SubParsersAction[Parser]) -> None:
         "schema",
         help="print the JSON Schema of the policy file",
         description="Print the JSON Schema of the policy file, for editors and other linters.",
-        epilog=SCHEMA,
+        epilog=texts.SCHEMA,
     )
 
 
@@ -147,7 +94,7 @@ def _pause_parsers(commands: argparse._SubParsersAction[Parser]) -> None:
         help="hold rollbacks of a Deployment",
         description="Set the pause annotation on a Deployment: a breach is then said and paged, and not rolled back.\n"
         "Pausing again replaces the time and the reason.",
-        epilog=PAUSE,
+        epilog=texts.PAUSE,
     )
     _subject(pause)
     pause.add_argument(
@@ -164,10 +111,29 @@ def _pause_parsers(commands: argparse._SubParsersAction[Parser]) -> None:
         help="take the pause off a Deployment",
         description="Remove the pause annotations from a Deployment.\n"
         "A breach that goes on is rolled back in the next pass. One that isn't paused is left alone: also code 0.",
-        epilog=RESUME,
+        epilog=texts.RESUME,
     )
     _subject(resume)
     _cluster(resume)
+
+
+def _rollback_parser(commands: argparse._SubParsersAction[Parser]) -> None:
+    rollback = commands.add_parser(
+        "rollback",
+        help="order a rollback by hand",
+        description="Open a case for a Deployment's newest revision, which the daemon then rolls back.",
+        epilog=texts.ROLLBACK,
+    )
+    _subject(rollback)
+    rollback.add_argument(
+        "--to-revision", type=revision, default=0, metavar="N", help="this one; by default the newest good one"
+    )
+    rollback.add_argument(
+        "--reason", default="ordered by hand", metavar="TEXT", help="said in the message, the page and the change cause"
+    )
+    rollback.add_argument("--no-wait", action="store_true", help="end once the case is opened")
+    _config(rollback)
+    _cluster(rollback)
 
 
 def _subject(command: argparse.ArgumentParser) -> None:
@@ -251,6 +217,11 @@ def _dispatch(asked: argparse.Namespace, ending: Ending | None) -> int:
     daemon = build(asked.config, target, dry_run=dry_run, looks_only=looks_only, err=sys.stderr)
     if daemon is None:
         return 1
+    if asked.command == "rollback":
+        from watcher.commands.rollback import Asked, rollback  # noqa: PLC0415 - see above
+
+        order = Asked(asked.subject, asked.to_revision, asked.reason, not asked.no_wait)
+        return rollback(daemon, order, sys.stdout, sys.stderr)
     if ending is None:
         from watcher.commands.status import status  # noqa: PLC0415 - see above
 

@@ -14,33 +14,38 @@ import threading
 import time
 from collections.abc import Sequence
 
-from watcher.adapters import PagerDutyPager, SlackAnnouncer
+from watcher.adapters import PrometheusFigures, read_schema, vendors_of
 from watcher.judgement.decide import Brakes
 from watcher.judgement.model import Decision
 from watcher.judgement.rollouts import trim_deployment, trim_job, trim_namespace, trim_replica_set
 from watcher.policy.model import Policy, SmokeJob
 from watcher.runbook.announce import Announce
-from watcher.runbook.cases import Cases
+from watcher.runbook.cases import LABEL, Cases, trim_case
 from watcher.runbook.confirm import Confirm
+from watcher.runbook.dashboard import Dashboard
 from watcher.runbook.desk import Desk, Place
 from watcher.runbook.duty import Duty
+from watcher.runbook.evidence import Evidence
+from watcher.runbook.follow_up import CommentTicket, FilePostmortem, InviteToReview, Limits, MeasureImpact
 from watcher.runbook.lanes import WORKERS, Lanes
 from watcher.runbook.marks import Marks
+from watcher.runbook.migrate import Migrate
+from watcher.runbook.oncall import OnCall
 from watcher.runbook.page import Page
+from watcher.runbook.plan import Plan
 from watcher.runbook.recheck import CheckAgain
 from watcher.runbook.report import Report
 from watcher.runbook.revert import Revert
 from watcher.runbook.step import Step
+from watcher.runbook.thread import ChartInThread, Thread
 from watcher.runbook.verify import Verify
 from watcher.settings import Settings
 from watcher.smoke import SmokeTests
 from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import Connection, Lease, Resource, WatchCache, paths
-from watcher.systems.pagerduty import PagerDuty, PagerDutySettings
 from watcher.systems.probe import probe
 from watcher.systems.prometheus import Prometheus, PrometheusSettings
 from watcher.systems.secret_file import SecretFile
-from watcher.systems.slack import Slack, SlackSettings
 from watcher.view import Cache, Caches, Joined, View
 from watcher.watch import Hands, Pass, Watch
 
@@ -89,28 +94,6 @@ def prometheus_client(settings: Settings) -> Prometheus:
     return Prometheus(PrometheusSettings(asked.url, asked.timeout, token, ca_file))
 
 
-def pager(settings: Settings) -> PagerDutyPager | None:
-    """Make the PagerDuty client of the config; None where it is switched off."""
-    asked = settings.pagerduty
-    if asked is None:
-        return None
-    token = SecretFile(asked.api_token_file) if asked.api_token_file else None
-    client = PagerDuty(
-        PagerDutySettings(SecretFile(asked.routing_key_file), token, asked.events_url, asked.api_url, asked.from_email)
-    )
-    return PagerDutyPager(client, can_link=token is not None)
-
-
-def announcer(settings: Settings) -> SlackAnnouncer | None:
-    """Make the Slack client of the config; None where it is switched off."""
-    asked = settings.slack
-    return (
-        SlackAnnouncer(Slack(SlackSettings(SecretFile(asked.token_file), asked.channel, asked.api_url)))
-        if asked
-        else None
-    )
-
-
 def identity() -> str:
     """Name this process: the pod, else the host and the process number."""
     return os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}"
@@ -156,6 +139,9 @@ class Daemon:
         self.settings, self.policies, self.connection, self.dry_run = settings, policies, connection, dry_run
         self.stop = threading.Event()
         caches, self._watches = watch_caches(connection, settings.namespaces, policies, self.stop)
+        own = paths.config_maps(connection.namespace)
+        self._cases = WatchCache(connection, Resource(own, "cases", label_selector=LABEL), trim_case, self.stop)
+        self._watches.append(self._cases)
         self.view = View(caches, connection.namespace)
         self.lanes = Lanes(WORKERS)
         self.lease_name = f"{LEASE}-dry-run" if dry_run else LEASE
@@ -166,34 +152,53 @@ class Daemon:
         place = Place(settings.cluster.name, settings.cluster.region)
         duty = Duty(self.lease.leading, time.time, max(FRESH, 4 * settings.interval))
         cases = Cases(connection, connection.namespace, self.lease.identity)
-        steps = self._steps(prometheus, duty)
+        self._vendors = vendors_of(settings)
+        steps = (*self._work(prometheus, duty), *self._telling(prometheus))
         self.step_names = tuple(step.name for step in steps)
         self.desk = Desk(cases, steps, self.lanes, duty, place)
         patience = 2 * settings.prometheus.timeout + 3
         brakes = Brakes(settings.brakes.per_deployment, settings.brakes.per_cluster)
-        hands = Hands(self.desk, Marks(connection, self.lanes, self.lease.leading), settings.interval, brakes, patience)
+        marks = Marks(connection, self.lanes, self.lease.leading, read_schema)
+        hands = Hands(self.desk, marks, settings.interval, brakes, patience)
         self.watch = Watch(self.view, prometheus, SmokeTests(probe, self.lanes), lambda: self.policies, hands)
 
-    def _steps(self, prometheus: Prometheus, duty: Duty) -> tuple[Step, ...]:
-        """The runbook's steps, in its order."""
-        recheck = CheckAgain(prometheus, probe, lambda: self.policies)
-        paging = pager(self.settings)
+    def _work(self, prometheus: Prometheus, duty: Duty) -> tuple[Step, ...]:
+        """The runbook's steps in the cluster, in its order."""
+        cluster, policies = self.connection, lambda: self.policies
+        evidence = Evidence(prometheus, policies, self.settings.interval)
+        recheck = CheckAgain(prometheus, probe, policies, evidence.baseline)
         return (
-            Confirm(self.connection, self.connection.namespace),
-            Revert(self.connection, duty),
-            Page(paging),
-            Announce(announcer(self.settings), {role: c.slack for role, c in self.settings.contacts.items()}),
-            Verify(self.connection, recheck, probe),
-            Report(paging),
+            Confirm(cluster, cluster.namespace),
+            Plan(cluster, read_schema, policies),
+            Revert(cluster, duty),
+            Verify(cluster, recheck, probe),
+            Migrate(cluster, read_schema, policies, duty),
+        )
+
+    def _telling(self, prometheus: Prometheus) -> tuple[Step, ...]:
+        """The runbook's steps at the vendors: who is told, and what is written afterwards."""
+        to, asked = self._vendors, self.settings.postmortem
+        contacts = {role: contact.slack for role, contact in self.settings.contacts.items() if contact.slack}
+        figures = PrometheusFigures(Evidence(prometheus, lambda: self.policies, self.settings.interval))
+        limits = Limits(asked.longer_than, asked.more_than, asked.review_within, asked.time_zone)
+        return (
+            OnCall(to.directory),
+            Page(to.pager),
+            Announce(to.announcer, contacts),
+            Thread(to.announcer, contacts),
+            Dashboard(to.dashboards),
+            ChartInThread(to.announcer, figures),
+            Report(to.pager),
+            MeasureImpact(figures, limits),
+            FilePostmortem(to.tracker, to.announcer, figures, contacts),
+            CommentTicket(to.tracker, contacts),
+            InviteToReview(to.announcer),
         )
 
     def start(self) -> None:
         """Begin to watch the cluster and to try for the Lease."""
-        for part, section in (("PagerDuty", self.settings.pagerduty), ("Slack", self.settings.slack)):
-            if section is None:
-                LOG.warning("%s is not configured: it is left out of every case", part)
-        if self.settings.jira is not None:
-            LOG.warning("jira is configured, and not used by this version")
+        for part in self._vendors.missing():
+            LOG.warning("%s is not configured: it is left out of every case", part)
         self.watch_only()
         self.lease.start()
 
@@ -233,6 +238,7 @@ class Daemon:
     def one_pass(self, now: float) -> Pass:
         """Make a pass; in a dry run only look. Raises Fault where the cases can't be read."""
         self._load(now)
+        self.desk.notice(self._cases.items())
         seen = self.watch.look(now) if self.dry_run else self.watch.one_pass(now)
         self._teller.tell(seen.decisions)
         return seen

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -116,6 +117,13 @@ def read(path: Path) -> tuple[Document | None, tuple[Mistake, ...]]:
     except _Refused as refused:
         return None, (Mistake(str(path), refused.line + 1, refused.column + 1, refused.said),)
     return Document(str(path), lines, data, builder.nodes, builder.keys), tuple(builder.mistakes)
+
+
+def file_flaw(file: Path) -> str:
+    """Say why a file that a key names is of no use now, or nothing. Never says its path, which may be a secret."""
+    if not (file.is_file() and os.access(file, os.R_OK)):
+        return "names no file that can be read from here"
+    return "" if file.stat().st_size else "names an empty file"
 
 
 class _Refused(Exception):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, PlainValidator, Strict, StringConstraints, ValidationInfo, WithJsonSchema
 
@@ -91,6 +93,35 @@ def _namespace(written: str) -> str:
     return written
 
 
+def _share(written: object) -> float:
+    found = re.fullmatch(quantities.PERCENTAGE, written) if isinstance(written, str) else None
+    if not found or float(found[1]) >= 100:
+        raise ValueError(f"{quantities.quoted(written)} is not a share of requests; write a percentage, like 0.1%")
+    return float(found[1]) / 100
+
+
+def _time_zone(written: str) -> str:
+    try:
+        ZoneInfo(written)
+    except (KeyError, ValueError, OSError):
+        close = difflib.get_close_matches(written.title(), available_timezones(), n=1)
+        right = f"did you mean {close[0]}?" if close else "write it like Europe/Berlin, or UTC"
+        raise ValueError(f'"{written[:40]}" is not a time zone; {right}') from None
+    return written
+
+
+def _dashboard(written: str) -> str:
+    unknown = [name for name in re.findall(r"\$\{?(\w+)", written) if name not in ("namespace", "deployment")]
+    if unknown or "${" in written:
+        raise ValueError("only $namespace and $deployment are known in a dashboard, written without braces")
+    parts = split_url(written if re.match(r"https?:", written) else f"http://grafana{written}")
+    if parts is None or not written.startswith(("/", "http")) or written.startswith("//"):
+        raise ValueError("is not a dashboard; write its path in Grafana, like /d/service?var-deployment=$deployment")
+    if "@" in parts.netloc:
+        raise ValueError("holds credentials; take them out, people open it with their own")
+    return written
+
+
 _TIME = WithJsonSchema({"type": "string", "examples": ["15s"]})
 Text = Annotated[str, Strict(), StringConstraints(min_length=1)]
 Url = Annotated[str, Strict(), AfterValidator(_url)]
@@ -101,6 +132,9 @@ Interval = Annotated[float, PlainValidator(_interval), _TIME]
 LeaseDuration = Annotated[float, PlainValidator(_lease_duration), _TIME]
 Mail = Annotated[str, Strict(), AfterValidator(_mail)]
 Channel = Annotated[str, PlainValidator(_channel), WithJsonSchema({"type": "string", "examples": ['"#deploy"']})]
+Share = Annotated[float, PlainValidator(_share), WithJsonSchema({"type": "string", "examples": ["0.1%"]})]
+TimeZone = Annotated[str, Strict(), AfterValidator(_time_zone)]
+DashboardPath = Annotated[str, Strict(), AfterValidator(_dashboard)]
 SlackId = Annotated[str, Strict(), AfterValidator(_slack_id)]
 Address = Annotated[str, PlainValidator(_address), WithJsonSchema({"type": "string"})]
 Namespace = Annotated[str, Strict(), AfterValidator(_namespace)]

@@ -38,12 +38,12 @@ def seconds(written: object) -> float:
     found = re.fullmatch(DURATION, written) if isinstance(written, str) else None
     if found is None:
         raise ValueError(
-            f"{_quoted(written)} is not a duration; write a number and its unit (ms, s, m, h, d), like 1h30m"
+            f"{quoted(written)} is not a duration; write a number and its unit (ms, s, m, h, d), like 1h30m"
         )
     parts = zip(found.groups(), _UNITS.values(), strict=True)
     total = math.fsum(float(part) * unit for part, unit in parts if part)
     if not total <= LONGEST:
-        raise ValueError(f"{_quoted(written)} is longer than a year")
+        raise ValueError(f"{quoted(written)} is longer than a year")
     return total
 
 
@@ -66,7 +66,7 @@ def quantity(written: object) -> tuple[float, Unit]:
             return _finite(float(percentage[1]) / 100, written), "ratio"
         if re.fullmatch(DURATION, written):
             return seconds(written), "seconds"
-    raise ValueError(f"{_quoted(written)} is not a threshold; write a percentage (1%), a time (500ms) or a number")
+    raise ValueError(f"{quoted(written)} is not a threshold; write a percentage (1%), a time (500ms) or a number")
 
 
 def show(number: float) -> str:
@@ -86,11 +86,12 @@ def as_duration(number: float) -> str:
 
 def _finite(number: float, written: object) -> float:
     if not math.isfinite(number):
-        raise ValueError(f"{_quoted(written)} is not a finite number")
+        raise ValueError(f"{quoted(written)} is not a finite number")
     return number
 
 
-def _quoted(written: object) -> str:
+def quoted(written: object) -> str:
+    """Show what somebody wrote, in part where it is long, for a message."""
     if isinstance(written, bool):
         return str(written).lower()
     if isinstance(written, str):

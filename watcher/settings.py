@@ -5,141 +5,38 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    ConfigDict,
-    Field,
-    Strict,
-    TypeAdapter,
-    with_config,
-)
+from pydantic import Field, TypeAdapter, with_config
 from pydantic.alias_generators import to_camel
 
 from watcher import quantities
-from watcher.documents import Document, KeyPath, Mistake, read
-from watcher.fields import (
-    Address,
-    Channel,
-    Duration,
-    File,
-    Interval,
-    LeaseDuration,
-    Mail,
-    Namespace,
-    OptionalFile,
-    SlackId,
-    Text,
-    Url,
-)
+from watcher.documents import Document, KeyPath, Mistake, file_flaw, read
+from watcher.fields import File, Interval, Namespace, Text
 from watcher.policy.model import MOST_POINTS, Policy
+from watcher.sections import (
+    KEYS,
+    PAGED,
+    ROLES,
+    Brakes,
+    Cluster,
+    Contact,
+    Grafana,
+    Jira,
+    Lease,
+    PagerDuty,
+    Postmortem,
+    Prometheus,
+    Serve,
+    Slack,
+)
 from watcher.validation import validated
 
-_KEYS = ConfigDict(extra="forbid", alias_generator=to_camel)
 
-
-@with_config(_KEYS)
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
-    """The cluster's name and region, as messages say them."""
-
-    name: Annotated[Text, Field(examples=["shopwave-prod-us-east-1"])]
-    region: Annotated[Text, Field(examples=["us-east-1"])]
-
-
-@with_config(_KEYS)
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prometheus:
-    """Where Prometheus is; `timeout` in seconds, for a whole answer."""
-
-    url: Annotated[Url, Field(examples=["http://prometheus.monitoring:9090"])]
-    timeout: Duration = 5.0
-    bearer_token_file: OptionalFile = None
-    ca_file: OptionalFile = None
-
-
-@with_config(_KEYS)
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PagerDuty:
-    """Events v2 by routing key. An API token links incidents and notes on them; account tokens need `from_email`."""
-
-    routing_key_file: Annotated[File, Field(examples=["/etc/canary-watch/secrets/pagerduty-routing-key"])]
-    api_token_file: OptionalFile = None
-    events_url: Url = "https://events.pagerduty.com"
-    api_url: Url = "https://api.pagerduty.com"
-    service_id: Text | None = None
-    from_email: Mail | None = None
-
-
-@with_config(_KEYS)
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slack:
-    """The bot's token and the channel (`#name` or id) that it posts in."""
-
-    token_file: Annotated[File, Field(examples=["/etc/canary-watch/secrets/slack-token"])]
-    channel: Channel
-    api_url: Url = "https://slack.com/api/"
-
-
-@with_config(_KEYS)
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Jira:
-    """Where deployment tickets are. `url` null switches it off, as leaving the section out does."""
-
-    url: Url | None = None
-    email_file: OptionalFile = None
-    token_file: Annotated[File, Field(examples=["/etc/canary-watch/secrets/jira-token"])]
-    project: Annotated[Text, Field(examples=["OPS"])]
-
-
-@with_config(_KEYS)
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contact:
-    """How to tag a role: the Slack id of a person (U, W) or of a user group (S)."""
-
-    slack: Annotated[SlackId, Field(examples=["S0123ABCD"])]
-
-
-@with_config(_KEYS)
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serve:
-    """Where /healthz, /readyz and /metrics are served: `host:port`."""
-
-    address: Address = "0.0.0.0:8080"
-
-    @property
-    def host(self) -> str:
-        """The address without its port, and without an IPv6 address's brackets."""
-        return self.address.rpartition(":")[0].strip("[]")
-
-    @property
-    def port(self) -> int:
-        """The address's port."""
-        return int(self.address.rpartition(":")[2])
-
-
-@with_config(_KEYS)
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """Leader election: how long a leader is one without renewing, in seconds."""
-
-    duration: LeaseDuration = 15.0
-
-
-@with_config(_KEYS)
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Brakes:
-    """How many rollbacks an hour are made; beyond them a breach is held and paged."""
-
-    per_deployment: Annotated[int, Strict(), Field(ge=1, examples=[3])] = 3
-    per_cluster: Annotated[int, Strict(), Field(ge=1, examples=[10])] = 10
-
-
-@with_config(_KEYS)
+@with_config(KEYS)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
     """The config file's keys, one field each. A vendor's section left out is None: switched off."""
@@ -152,10 +49,12 @@ class Keys:
     pagerduty: PagerDuty | None = None
     slack: Slack | None = None
     jira: Jira | None = None
-    contacts: Mapping[Text, Contact] = field(default_factory=dict)
-    serve: Serve = Serve()
-    lease: Lease = Lease()
-    brakes: Brakes = Brakes()
+    grafana: Grafana | None = None
+    postmortem: Postmortem = field(default_factory=Postmortem)
+    contacts: Mapping[Text, Annotated[Contact, Field(examples=["{slack: S0123ABCD}"])]] = field(default_factory=dict)
+    serve: Serve = field(default_factory=Serve)
+    lease: Lease = field(default_factory=Lease)
+    brakes: Brakes = field(default_factory=Brakes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +65,7 @@ class Settings(Keys):
 
 
 _SHAPE = TypeAdapter(Keys)
+_WITH_FILES = ("prometheus", "pagerduty", "slack", "jira", "grafana")
 
 
 def load(path: Path) -> tuple[Settings | None, tuple[Mistake, ...]]:
@@ -174,30 +74,78 @@ def load(path: Path) -> tuple[Settings | None, tuple[Mistake, ...]]:
     if document is None:
         return None, found
     fitted = validated(document, _SHAPE, {"folder": path.parent})
-    keys, found = fitted[0], tuple(sorted({*found, *fitted[1]}))
+    keys = fitted[0]
+    found = tuple(sorted({*found, *fitted[1], *_contact_mistakes(document)}))
     if keys is None or found:
         return None, found
     return Settings(**{key.name: getattr(keys, key.name) for key in fields(keys)}, source=path), ()
 
 
+def _contact_mistakes(document: Document) -> Iterator[Mistake]:
+    """Say which of the runbook's contacts can't be reached (runbook, Contacts).
+
+    Works on the document as it was written, so that a mistake elsewhere doesn't hide these.
+    """
+    written: Any = document.data if isinstance(document.data, dict) else {}
+    contacts = written.get("contacts", {})
+    if not isinstance(contacts, dict):
+        return
+    for role, contact in contacts.items():
+        if role not in ROLES:
+            said = f"{role} is not a role of the runbook; there are {', '.join(ROLES)}"
+            yield document.key_mistake(("contacts", role), said)
+        elif isinstance(contact, dict):
+            yield from _unreachable(document, role, contact)
+    place: KeyPath = ("contacts",) if contacts else ("slack",)
+    for role, use in ROLES.items() if written.get("slack") else ():
+        if role not in contacts:
+            said = f"contacts: {role} is missing ({use}); write for example {role}: {{slack: S0123ABCD}}"
+            yield document.key_mistake(place, said)
+
+
+def _unreachable(document: Document, role: str, contact: Mapping[str, object]) -> Iterator[Mistake]:
+    """Say what of a contact is of no use in this config, and whether nothing is left to tag it by."""
+    written: Any = document.data
+    pagerduty = written.get("pagerduty") or {}
+    has_token = isinstance(pagerduty, dict) and bool(pagerduty.get("apiTokenFile"))
+    if contact.get("schedule") and not has_token:
+        said = "schedule: is looked up at PagerDuty, which takes pagerduty.apiTokenFile; give that, or write slack:"
+        yield document.mistake(("contacts", role, "schedule"), said)
+    elif written.get("slack") and not (contact.get("slack") or contact.get("schedule")):
+        said = f"{role} has no handle ({ROLES[role]}); write slack: and the id of a person or a user group"
+        said += ", or schedule: and the id of a PagerDuty schedule" if has_token else ""
+        yield document.key_mistake(("contacts", role), said)
+    if not contact.get("routingKeyFile"):
+        return
+    if role not in PAGED:
+        said = f"routingKeyFile: {role} is not paged by itself, {' and '.join(PAGED)} is; leave it out"
+        yield document.key_mistake(("contacts", role, "routingKeyFile"), said)
+    elif not pagerduty:
+        said = "routingKeyFile: is a key to PagerDuty, which is switched off; write the section pagerduty, too"
+        yield document.key_mistake(("contacts", role, "routingKeyFile"), said)
+
+
 def missing_files(settings: Settings) -> tuple[Mistake, ...]:
-    """Name the keys whose file can't be read now; not the path, for somebody may have put the secret itself there."""
+    """Name the keys whose file can't be read now; not the path, for somebody may have put the secret itself there.
+
+    The policies' own files are in `policy.loading.missing_files`.
+    """
     document, _ = read(settings.source)
     return tuple(sorted(_missing(settings, document))) if document else ()
 
 
 def _missing(settings: Settings, document: Document) -> Iterator[Mistake]:
-    for section in ("prometheus", "pagerduty", "slack", "jira"):
-        values: Any = getattr(settings, section)
-        for key in fields(values) if values else ():
+    sections: list[tuple[KeyPath, Any]] = [((name,), getattr(settings, name)) for name in _WITH_FILES]
+    sections += [(("contacts", role), contact) for role, contact in settings.contacts.items()]
+    for place, values in sections:
+        if values is None or (place == ("jira",) and values.url is None):  # switched off
+            continue
+        for key in fields(values):
             file = getattr(values, key.name)
-            if not isinstance(file, Path):
-                continue
-            name = to_camel(key.name)
-            if not (file.is_file() and os.access(file, os.R_OK)):
-                yield document.mistake((section, name), f"{name}: names no file that can be read from here")
-            elif not file.stat().st_size:
-                yield document.mistake((section, name), f"{name}: names an empty file")
+            flaw = file_flaw(file) if isinstance(file, Path) else ""
+            if flaw:
+                name = to_camel(key.name)
+                yield document.mistake((*place, name), f"{name}: {flaw}")
 
 
 def check_against(settings: Settings, policies: Sequence[Policy]) -> tuple[Mistake, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
@@ -86,13 +87,25 @@ def _mistake(document: Document, schema: dict[str, Any], path: KeyPath, detail: 
         return document.key_mistake(path, _unknown_key(str(path[-1]), _properties(schema, path[:-1])))
     if path and path[-1] == "[key]":  # pydantic's mark for a mapping's key
         return document.key_mistake(path[:-1], _reason(detail))
-    return document.mistake(path, _named(path, _trap(document, path, detail)))
+    said = _named(path, _trap(document, path, detail))
+    hint = _example(schema, path) if _MEANT.get(kind) in ("a mapping", "a list") else ""
+    return document.mistake(path, said + hint)
 
 
 def _missing(schema: dict[str, Any], path: KeyPath) -> str:
-    examples = _properties(schema, path[:-1]).get(str(path[-1]), {}).get("examples", [])
-    hint = f"; write for example {path[-1]}: {examples[0]}" if examples else ""
-    return f"{path[-1]} is missing{hint}"
+    return f"{path[-1]} is missing{_example(schema, path)}"
+
+
+def _example(schema: dict[str, Any], path: KeyPath) -> str:
+    """Give the example that the JSON Schema has for a key, as it could be written."""
+    if not path or isinstance(path[-1], int):
+        return ""
+    around = _schema_at(schema, path[:-1])
+    examples = (around.get("properties", {}).get(path[-1]) or around.get("additionalProperties") or {}).get("examples")
+    if not examples:
+        return ""
+    shown = examples[0] if isinstance(examples[0], str) else json.dumps(examples[0])
+    return f"; write for example {path[-1]}: {shown}"
 
 
 def _reason(detail: ErrorDetails) -> str:
@@ -139,12 +152,17 @@ def _named(path: KeyPath, said: str) -> str:
 
 def _properties(schema: dict[str, Any], path: KeyPath) -> dict[str, dict[str, Any]]:
     """Find the keys that the JSON Schema knows in the mapping at `path`."""
+    found: dict[str, dict[str, Any]] = _schema_at(schema, path).get("properties", {})
+    return found
+
+
+def _schema_at(schema: dict[str, Any], path: KeyPath) -> dict[str, Any]:
+    """Walk down the JSON Schema to the part that is for the value at `path`."""
     here = _resolved(schema, schema)
     for part in path:
         inner = here.get("items") if isinstance(part, int) else here.get("properties", {}).get(part)
         here = _resolved(schema, inner or here.get("additionalProperties") or {})
-    found: dict[str, dict[str, Any]] = here.get("properties", {})
-    return found
+    return here
 
 
 def _resolved(schema: dict[str, Any], here: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from watcher.judgement.model import Answer, Decision, Rollout, Verdict
 from watcher.judgement.queries import questions, texts_of
 from watcher.judgement.readings import Reading, Subjects, read_ratios, read_values
 from watcher.judgement.rollouts import GRACE, watch_ends
-from watcher.policy.model import Check, Policy, Ratio, SmokeJob, Value
+from watcher.policy.model import Check, Policy, Ratio, SchemaQuery, SmokeJob, Value
 from watcher.runbook.case import Case
 from watcher.runbook.desk import Desk
 from watcher.runbook.marks import Marks
@@ -107,7 +107,9 @@ class Watch:
         judged = self._judge(policies, watched, answers, now)
         pauses = {w.rollout.key: pause for w in watched if (pause := self._view.pause_for(w.rollout, now))}
         recent = self._desk.rollbacks_since(now - 3600)
-        decisions = decide(judged, Circumstances(pauses, self._desk.acted_on(), recent, self._brakes))
+        desk = self._desk
+        known = (pauses, desk.acted_on(), recent, self._brakes, desk.barred(), desk.taken_back())
+        decisions = decide(judged, Circumstances(*known))
         through = [j.rollout for j, d in zip(judged, decisions, strict=True) if came_through(j, d, self._count(d))]
         cased = {(c.uid, c.bad) for c in cases}
         proven = tuple(r for r in through if r.new.verdict != "proven" and r.key not in cased)
@@ -130,6 +132,9 @@ class Watch:
         for watched in seen.watched:
             if watched.unrecorded:
                 self._marks.record_start(watched.rollout)
+            query = _schema_to_see(watched)
+            if query:
+                self._marks.record_schema(watched.rollout, query)
 
     def _doubt(self, seen: Pass) -> None:
         """Mark the revisions that were replaced while they were not healthy: the last to roll back to."""
@@ -220,6 +225,18 @@ class Watch:
         self._before = {key: known for key, known in self._before.items() if key in keys}
         self._passes = {key: counts for key, counts in self._passes.items() if key in keys}
         self._smoke.forget_all_but(keys)
+
+
+def _schema_to_see(watched: Watched) -> SchemaQuery | None:
+    """Where to read the schema's version that a rollout serves with: once, as soon as its revision serves alone.
+
+    Before that, its migration may not be through; long after, the next one's may be.
+    """
+    new, earlier = watched.rollout.new, watched.rollout.earlier
+    if new.schema or new.replicas == 0 or any(revision.replicas for revision in earlier):
+        return None
+    queries = (p.migrations.version for p in watched.policies if p.migrations and p.migrations.version)
+    return next(queries, None)
 
 
 def _put_off(case: Case) -> bool:

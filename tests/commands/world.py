@@ -167,7 +167,12 @@ class World:
             "prometheus": {"url": self.metrics.url, "timeout": "1s"},
             "pagerduty": {"routingKeyFile": "routing-key", "apiTokenFile": "api-token", **pagerduty},
             "slack": {"tokenFile": "slack-token", "channel": "#deploy", "apiUrl": f"{self.slack.url}/api/"},
-            "contacts": {"sre-oncall": {"slack": "S0123ABCD"}},
+            "contacts": {
+                "sre-oncall": {"slack": "S0123ABCD"},
+                "platform-lead": {"slack": "U0789IJKL"},
+                "database-team": {"slack": "S0456EFGH"},
+                "incident-commander": {"slack": "U0COMMAND"},
+            },
             "lease": {"duration": "15s"},
             **changes,
         }

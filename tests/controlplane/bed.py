@@ -22,12 +22,13 @@ HASH = "pod-template-hash"
 
 @dataclass(frozen=True)
 class Bed:
-    """One namespace; paths of its objects come from `path`. `switches` says which images' pods are ready."""
+    """One namespace; paths of its objects come from `path`. `switches` says which of `node`'s pods are ready."""
 
     cluster: RealCluster | EmbeddedCluster
     http: Http
     namespace: str
     switches: Switches
+    node: Node
     pod_address: str
 
     def path(self, plural: str, name: str = "", **parameters: str) -> str:
@@ -83,8 +84,8 @@ def bed_on(cluster: RealCluster | EmbeddedCluster) -> Iterator[Bed]:
     address = cluster.host_address if isinstance(cluster, RealCluster) else "127.0.0.1"
     switches = Switches()
     client = Client(cluster.url, cluster.token, ca_file)
-    with Node(client, switches.run, namespace, itertools.repeat(address)):
-        yield Bed(cluster, http, namespace, switches, address)
+    with Node(client, switches.run, namespace, itertools.repeat(address)) as node:
+        yield Bed(cluster, http, namespace, switches, node, address)
         http.request("DELETE", f"/api/v1/namespaces/{namespace}")
     http.session.close()
 

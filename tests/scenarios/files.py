@@ -11,7 +11,20 @@ from typing import Any
 ROUTING_KEY = "r" * 32
 API_TOKEN = "pagerduty-api-token"
 SLACK_TOKEN = "xoxb-slack-token"
+JIRA_TOKEN = "jira-api-token"
+GRAFANA_TOKEN = "glsa_grafana-token"
+DATABASE_KEY = "d" * 32
 USER = "watch@example.com"
+
+SECRETS = {
+    "routing-key": ROUTING_KEY,
+    "api-token": API_TOKEN,
+    "slack-token": SLACK_TOKEN,
+    "jira-email": USER,
+    "jira-token": JIRA_TOKEN,
+    "grafana-token": GRAFANA_TOKEN,
+    "database-key": DATABASE_KEY,
+}
 
 POLICIES = {
     "error-rate": """\
@@ -52,12 +65,14 @@ class Addresses:
     prometheus: str
     pagerduty: str
     slack: str
+    jira: str
+    grafana: str
     pods: str
 
 
-def write_policy(folder: Path, name: str, times: Mapping[str, str], pods: str) -> None:
-    """Write one policy; `times` are its `watchFor` and `verifyWithin`, `pods` where the pods answer (`host:port`)."""
-    spec = "".join(f"  {key}: {value}\n" for key, value in times.items())
+def write_policy(folder: Path, name: str, keys: Mapping[str, str], pods: str) -> None:
+    """Write one policy; `keys` are its `watchFor` and the like, `pods` where the pods answer (`host:port`)."""
+    spec = "".join(f"  {key}: {value}\n" for key, value in keys.items())
     head = f"apiVersion: canary-watch/v1\nkind: RollbackPolicy\nmetadata: {{name: {name}}}\nspec:\n"
     checks = POLICIES[name].replace("ADDRESS", pods)
     (folder / f"{name}.yaml").write_text(f"{head}  match: {{namespaces: ['*']}}\n{spec}  checks:\n{checks}")
@@ -65,7 +80,7 @@ def write_policy(folder: Path, name: str, times: Mapping[str, str], pods: str) -
 
 def write_config(folder: Path, at: Addresses, settings: Mapping[str, Any]) -> None:
     """Write the config and the secrets that it names; `settings` go before what is usual."""
-    for name, text in (("routing-key", ROUTING_KEY), ("api-token", API_TOKEN), ("slack-token", SLACK_TOKEN)):
+    for name, text in SECRETS.items():
         (folder / name).write_text(f"{text}\n")
     config = {
         "cluster": {"name": "test-cluster", "region": "us-east-1"},
@@ -81,7 +96,14 @@ def write_config(folder: Path, at: Addresses, settings: Mapping[str, Any]) -> No
             "fromEmail": USER,
         },
         "slack": {"tokenFile": "slack-token", "channel": "#deploy", "apiUrl": f"{at.slack}/api/"},
-        "contacts": {"sre-oncall": {"slack": "S0123ABCD"}},
+        "jira": {"url": at.jira, "emailFile": "jira-email", "tokenFile": "jira-token", "project": "OPS"},
+        "grafana": {"url": at.grafana, "tokenFile": "grafana-token", "dashboard": "/d/shop?var-deployment=$deployment"},
+        "contacts": {
+            "sre-oncall": {"slack": "S0123ABCD"},
+            "platform-lead": {"slack": "U0789IJKL"},
+            "database-team": {"slack": "S0456EFGH", "routingKeyFile": "database-key"},
+            "incident-commander": {"slack": "U0COMMAND"},
+        },
         "lease": {"duration": "3s"},
         **settings,
     }

@@ -20,11 +20,22 @@ from typing import Any, TypeVar
 
 from tests.controlplane.http import JSON_PATCH, Http
 from tests.controlplane.real import RealCluster
-from tests.scenarios.files import API_TOKEN, SLACK_TOKEN, USER, Addresses, write_config, write_policy
+from tests.scenarios.files import (
+    API_TOKEN,
+    GRAFANA_TOKEN,
+    JIRA_TOKEN,
+    SLACK_TOKEN,
+    USER,
+    Addresses,
+    write_config,
+    write_policy,
+)
 from tests.scenarios.gate import Gate
 from tests.scenarios.traffic import Traffic
 from watcher.sandbox.cluster.client import Client
 from watcher.sandbox.cluster.node import Node
+from watcher.sandbox.grafana import Grafana
+from watcher.sandbox.jira import Jira
 from watcher.sandbox.pagerduty import PagerDuty
 from watcher.sandbox.slack import Message, Slack
 
@@ -93,6 +104,8 @@ class Stage:
     watch_for: str = "60s"
     verify_within: str = "30s"
     settings: dict[str, Any] = field(default_factory=dict)
+    spec: dict[str, str] = field(default_factory=dict)  # further keys of each policy
+    container: dict[str, Any] = field(default_factory=dict)  # further keys of the Deployments' container
 
     def __post_init__(self) -> None:
         name = uuid.uuid4().hex[:8]
@@ -101,6 +114,9 @@ class Stage:
         self.gate = Gate(self.cluster.url, self.cluster.ca_file)
         self.pagerduty = PagerDuty(API_TOKEN, users=(USER,))
         self.slack = Slack(SLACK_TOKEN)
+        self.jira = Jira(JIRA_TOKEN, USER)
+        self.grafana = Grafana(GRAFANA_TOKEN)
+        self.stand_ins = (self.gate, self.pagerduty, self.slack, self.jira, self.grafana)
         client = Client(self.cluster.url, self.cluster.token, self.cluster.ca_file)
         addresses: Iterator[str] = itertools.repeat(self.traffic.host)
         self.node = Node(client, lambda pod: _Served(self.traffic, pod), self.namespace, addresses)
@@ -109,7 +125,7 @@ class Stage:
     def __enter__(self) -> Stage:
         for name in (self.namespace, self.home):
             self.http.create("/api/v1/namespaces", {"metadata": {"name": name}})
-        for part in (self.gate, self.pagerduty, self.slack):
+        for part in self.stand_ins:
             part.start()
         self.node.__enter__()
         self._write_files()
@@ -120,18 +136,19 @@ class Stage:
             if daemon.process.poll() is None:
                 daemon.kill()
         self.node.__exit__(None, None, None)
-        for part in (self.gate, self.pagerduty, self.slack):
+        for part in self.stand_ins:
             part.stop()
         for name in (self.namespace, self.home):
             self.http.request("DELETE", f"/api/v1/namespaces/{name}")
 
     def _write_files(self) -> None:
         pods = f"{self.traffic.host}:{self.traffic.pods_port}"
-        at = Addresses(self.namespace, self.prometheus.url, self.pagerduty.url, self.slack.url, pods)
+        vendors = (self.pagerduty.url, self.slack.url, self.jira.url, self.grafana.url)
+        at = Addresses(self.namespace, self.prometheus.url, *vendors, pods)
         (self.folder / "policies").mkdir()
-        times = {"watchFor": self.watch_for, "verifyWithin": self.verify_within}
+        keys = {"watchFor": self.watch_for, "verifyWithin": self.verify_within, **self.spec}
         for name in self.policies:
-            write_policy(self.folder / "policies", name, times, pods)
+            write_policy(self.folder / "policies", name, keys, pods)
         write_config(self.folder, at, self.settings)
         self.gate.write_kubeconfig(self.folder / "kubeconfig", self.cluster.token, self.home)
 
@@ -161,18 +178,32 @@ class Stage:
         """The API path of a Deployment."""
         return f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{deployment}"
 
-    def ship(self, image: str, deployment: str = "checkout", annotations: dict[str, str] | None = None) -> int:
-        """Create the Deployment with `image`, or change its image, and wait until that is rolled out; its revision."""
+    def ship(
+        self,
+        image: str,
+        deployment: str = "checkout",
+        annotations: dict[str, str] | None = None,
+        notes: dict[str, str] | None = None,
+    ) -> int:
+        """Create the Deployment with `image`, or change its image, and wait until that is rolled out; its revision.
+
+        `annotations` are a new Deployment's, `notes` the pod template's.
+        """
         if self.http.request("GET", self.path(deployment)).status_code == 404:
             body = self.manifest(image, deployment, annotations or {})
+            body["spec"]["template"]["metadata"]["annotations"] = notes or {}
             self.http.create(f"/apis/apps/v1/namespaces/{self.namespace}/deployments", body)
         else:
-            self.set_image(image, deployment)
+            self.set_image(image, deployment, notes)
         return self.until(lambda: self.rolled_out(deployment, image), f"{deployment} rolled out to {image}")
 
-    def set_image(self, image: str, deployment: str = "checkout") -> None:
-        """Change the Deployment's image, as a delivery pipeline does."""
-        change = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": image}]
+    def set_image(self, image: str, deployment: str = "checkout", notes: dict[str, str] | None = None) -> None:
+        """Change the Deployment's image, as a delivery pipeline does, and the pod template's annotations with it."""
+        change: list[dict[str, Any]] = [
+            {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": image}
+        ]
+        if notes is not None:
+            change.append({"op": "add", "path": "/spec/template/metadata/annotations", "value": notes})
         self.http.change(self.path(deployment), change, JSON_PATCH)
 
     def manifest(self, image: str, deployment: str, annotations: dict[str, str]) -> dict[str, Any]:
@@ -185,6 +216,7 @@ class Stage:
             "readinessProbe": probe,
             "args": ["sh", "-c", "serve --greeting=ä🚨 && exit < /dev/null"],  # what JSON encoders write differently
             "env": [{"name": "GREETING", "value": "hello"}],
+            **self.container,
         }
         return {
             "metadata": {"name": deployment, "annotations": annotations, "labels": {"app": deployment}},
@@ -269,7 +301,7 @@ class Stage:
 
     def posted(self) -> tuple[Message, ...]:
         """The messages in #deploy."""
-        return self.slack.messages
+        return self.slack.top
 
     def until(self, look: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
         """Wait until `look` gives something true, and give it; fail with the daemons' logs when it doesn't in time."""

@@ -249,7 +249,7 @@ def test_importing_the_adapter_is_cheap_and_quiet() -> None:
         "assert 'pdpyras' not in sys.modules\n"
         "adapter.PagerDuty(adapter.PagerDutySettings(None, None, '', '', None))\n"
         "assert 'pdpyras' not in sys.modules\n"
-        "adapter._pdpyras()\n"
+        "adapter.client.pdpyras()\n"
         "assert 'pdpyras' in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)

@@ -56,6 +56,14 @@ def subject(text: str) -> Subject:
     return Subject(namespace, deployment)
 
 
+def revision(text: str) -> int:
+    """Read a revision's number; argparse shows the error's text."""
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
+        said = f"{text[:80]!r} is not a revision; write its number, as kubectl rollout history shows it"
+        raise argparse.ArgumentTypeError(said)
+    return int(text)
+
+
 def pause_duration(text: str) -> float:
     """Read how long a pause lasts, in seconds; argparse shows the error's text."""
     try:

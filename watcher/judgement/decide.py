@@ -52,13 +52,17 @@ class Brakes:
 class Circumstances:
     """What else counts: pauses in force, the revisions that a case has acted on (the case's id by rollout).
 
-    `recent` names the Deployment (by UID) of each rollback of the last hour, `brakes` how many there may be.
+    `recent` names the Deployment (by UID) of each rollback of the last hour, `brakes` how many there may be. `barred`
+    are rollouts whose case found that they must not be taken back: its reason and its words. `taken_back` are the
+    ReplicaSets (by the Deployment's UID and their own name) that were rolled back, with the case and its revision.
     """
 
     pauses: Mapping[tuple[str, int], Pause] = field(default_factory=dict)
     acted_on: Mapping[tuple[str, int], str] = field(default_factory=dict)
     recent: tuple[str, ...] = ()
     brakes: Brakes = Brakes()
+    barred: Mapping[tuple[str, int], tuple[str, str]] = field(default_factory=dict)
+    taken_back: Mapping[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
 
 
 def decide(every: Iterable[Judged], circumstances: Circumstances) -> tuple[Decision, ...]:
@@ -89,6 +93,10 @@ def _braked(decision: Decision, recent: Sequence[str], brakes: Brakes) -> Decisi
 
 def _decide_one(judged: Judged, circumstances: Circumstances) -> Decision:
     breached = [v for v in judged.verdicts if v.outcome == "Breached"]
+    put_back = _put_back(judged, circumstances)
+    if put_back:
+        verdict = next(iter(breached or judged.verdicts), None)
+        return Decision("Escalate", "put-back", put_back, judged.rollout, verdict, judged.verdicts)
     if not breached:
         return _no_breach(judged)
     if judged.ended:
@@ -97,6 +105,19 @@ def _decide_one(judged: Judged, circumstances: Circumstances) -> Decision:
     worst = next((v for v in breached if not v.guard), breached[0])
     action, reason, said = _breach(judged.rollout, worst, circumstances)
     return Decision(action, reason, said, judged.rollout, worst, judged.verdicts)  # type: ignore[arg-type]
+
+
+def _put_back(judged: Judged, circumstances: Circumstances) -> str:
+    """Say so where somebody put a revision back that was rolled back; it is not rolled back again, nor waited for.
+
+    Whoever does it under a pause knows what they do.
+    """
+    rollout = judged.rollout
+    case, former = circumstances.taken_back.get((rollout.uid, rollout.new.replica_set), ("", 0))
+    settled = not case or former == rollout.new.number or rollout.new.verdict != "condemned" or judged.ended
+    if settled or rollout.key in circumstances.acted_on or rollout.key in circumstances.pauses:
+        return ""
+    return f"revision {former}, which was rolled back, was put back as revision {rollout.new.number} (case {case})"
 
 
 def _breach(rollout: Rollout, verdict: Verdict, circumstances: Circumstances) -> tuple[str, str, str]:
@@ -112,8 +133,16 @@ def _breach(rollout: Rollout, verdict: Verdict, circumstances: Circumstances) ->
         return "Hold", "spec-paused", f"the Deployment's spec.paused is set; {said}"
     if verdict.guard:
         return "Hold", verdict.guard, f"{GUARDS[verdict.guard]}; {said}"
+    if rollout.key in circumstances.barred:
+        reason, why = circumstances.barred[rollout.key]
+        return "Hold", reason, f"{why}; {said}"
     if not rollout.earlier:
+        if verdict.policy.no_earlier_revision == "scale-to-zero":
+            return "RollBack", verdict.reason, said
         return "Escalate", "no-earlier-revision", f"there is no earlier revision to roll back to; {said}"
+    if verdict.policy.rollback_to and target_of(rollout, verdict.policy.rollback_to) is None:
+        fixed = f"revision {verdict.policy.rollback_to}, which the policy demands, is gone or was rolled back itself"
+        return "Escalate", "fixed-revision-unusable", f"{fixed}; {said}"
     if target_of(rollout) is None:
         return "Escalate", "every-earlier-revision-condemned", f"every earlier revision was rolled back itself; {said}"
     return "RollBack", verdict.reason, said

@@ -19,7 +19,8 @@ NAN = math.nan
 class Revision:
     """One ReplicaSet of a Deployment, as the rollout history shows it.
 
-    `verdict` is proven, condemned or empty; `doubted` says that it was replaced while it was not healthy.
+    `verdict` is proven, condemned or empty; `doubted` says that it was replaced while it was not healthy. `former` are
+    the numbers that it had before it was used again; `schema` the database schema's version that it was seen with.
     """
 
     number: int
@@ -28,6 +29,8 @@ class Revision:
     verdict: str = ""
     replicas: int = 0
     doubted: bool = False
+    former: tuple[int, ...] = ()
+    schema: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,10 @@ VERDICT = PREFIX + "verdict"
 VERDICT_OF = PREFIX + "verdict-of"
 DOUBTED = PREFIX + "doubted"
 STARTED = PREFIX + "rollout-started"
+SCHEMA_SEEN = PREFIX + "schema-seen"
+
+# The daemon's marks on ReplicaSets. `kubectl rollout undo` copies them to the Deployment, where none belongs.
+MARKS = (VERDICT, VERDICT_OF, DOUBTED, STARTED, SCHEMA_SEEN)
 
 # A watch that ended while Prometheus was silent may still end well: its last judgement is tried for so long.
 GRACE = 600.0
@@ -81,7 +85,7 @@ def trim_replica_set(obj: Object) -> dict[str, Any]:
     small = trim(obj, metadata=("creationTimestamp", "ownerReferences", "annotations"), status=("replicas",))
     meta = small["metadata"]
     notes = meta.get("annotations") or {}
-    kept = (REVISION, REVISION_HISTORY, VERDICT, VERDICT_OF, DOUBTED, STARTED)
+    kept = (REVISION, REVISION_HISTORY, *MARKS)
     meta["annotations"] = {key: notes[key] for key in kept if key in notes}
     owners = meta.get("ownerReferences") or []
     meta["ownerReferences"] = [{"uid": o.get("uid")} for o in owners if o.get("controller")]
@@ -113,6 +117,8 @@ def revision_of(replica_set: Object) -> Revision | None:
     if not _NUMBER.fullmatch(number):
         return None
     verdict = str(notes.get(VERDICT, "")) if notes.get(VERDICT_OF) == meta.get("uid") else ""
+    seen_by, _, schema = str(notes.get(SCHEMA_SEEN, "")).partition("@")
+    former = str(notes.get(REVISION_HISTORY, "")).split(",")
     return Revision(
         number=int(number),
         replica_set=str(meta["name"]),
@@ -120,6 +126,8 @@ def revision_of(replica_set: Object) -> Revision | None:
         verdict=verdict,
         replicas=int((replica_set.get("status") or {}).get("replicas") or 0),
         doubted=notes.get(DOUBTED) == f"{meta.get('uid')}@{int(number)}",
+        former=tuple(int(one) for one in former if _NUMBER.fullmatch(one)),
+        schema=schema if seen_by == meta.get("uid") else "",
     )
 
 
@@ -237,13 +245,17 @@ def watch_ends(rollout: Rollout, policies: Iterable[Policy]) -> float:
     return rollout.started + max((p.watch_for for p in policies), default=0.0)
 
 
-def target_of(rollout: Rollout) -> Revision | None:
+def target_of(rollout: Rollout, fixed: int = 0) -> Revision | None:
     """Choose the revision to go back to: the newest earlier one that is proven, else the newest that isn't condemned.
 
-    Of those that aren't, one that was replaced while it was not healthy (`doubted`) comes last. Runbook, step 2. None
-    where there is no such revision.
+    Of those that aren't, one that was replaced while it was not healthy (`doubted`) comes last. `fixed` is the number
+    of the only one that will do, 0 for any; a revision that was used again is known by its former numbers, too. None
+    where there is no such revision; a condemned one never is. Runbook, step 2.
     """
     sound = [r for r in rollout.earlier if r.verdict != "condemned"]
+    if fixed:
+        numbered = [r for r in sound if r.number == fixed] or [r for r in sound if fixed in r.former]
+        return next(iter(numbered), None)
     proven = [r for r in sound if r.verdict == "proven"]
     undoubted = [r for r in sound if not r.doubted]
     return next(iter(proven or undoubted or sound), None)

@@ -5,108 +5,26 @@ What can be said of one key alone is checked here; what takes several keys or Pr
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    StringConstraints,
-    TypeAdapter,
-    WithJsonSchema,
-    field_validator,
+from pydantic import Field, PlainValidator, TypeAdapter, WithJsonSchema, field_validator
+
+from watcher.policy.kinds import (
+    QUANTITY_SCHEMA,
+    Duration,
+    Key,
+    LabelValue,
+    Name,
+    Namespace,
+    Quantity,
+    Section,
+    Switch,
+    Text,
+    Url,
+    written_quantity,
 )
-from pydantic.alias_generators import to_camel
-
-from watcher import quantities
+from watcher.policy.migrations import MigrationsSection
 from watcher.policy.model import PREFIX
-from watcher.validation import split_url
-
-VARIABLES = ("namespace", "deployment", "pod")
-_NAME = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
-_KEY = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
-_LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
-_DURATION_SCHEMA = {"type": "string", "pattern": quantities.DURATION}
-_QUANTITY_SCHEMA = {"anyOf": [{"type": "string", "pattern": r"^[0-9].*"}, {"type": "number"}]}
-
-
-def _name(written: str) -> str:
-    if not re.fullmatch(_NAME, written):
-        raise ValueError(f'"{written}" is not a name; write at most 63 of a-z, 0-9 and dashes, none at either end')
-    return written
-
-
-def _namespace(written: str) -> str:
-    if written != "*" and "*" in written:
-        raise ValueError(f'"{written}" is not a namespace; a name in full, or "*" alone for all of them')
-    return written if written == "*" else _name(written)
-
-
-def _key(written: str) -> str:
-    if not re.fullmatch(_KEY, written):
-        raise ValueError(f'"{written}" is not a Kubernetes key; write it like app.kubernetes.io/name')
-    return written
-
-
-def _label_value(written: str) -> str:
-    if not re.fullmatch(_LABEL_VALUE, written):
-        raise ValueError(f'"{written}" is not a label value; at most 63 letters, digits, dashes, dots and underscores')
-    return written
-
-
-def _url(written: str) -> str:
-    unknown = [name for name in re.findall(r"\$\{?(\w+)", written) if name not in ("namespace", "deployment")]
-    if unknown or "${" in written:
-        raise ValueError("only $namespace and $deployment are known in a url, written without braces")
-    parts = split_url(written)
-    if parts is None:
-        raise ValueError("is not a URL; write it like http://$deployment.$namespace:8080/smoke")
-    if "@" in parts.netloc:
-        raise ValueError("holds credentials; a policy is no place for them")
-    return written
-
-
-def _switch(written: object) -> str:
-    """Read `on` and `off`, which YAML reads as true and false where they stand without quotes."""
-    if isinstance(written, bool):
-        return "on" if written else "off"
-    if written not in ("on", "off"):
-        raise ValueError("write on or off")
-    return str(written)
-
-
-def _written_quantity(written: object) -> str:
-    quantities.quantity(written)
-    return written if isinstance(written, str) else quantities.show(float(str(written)))
-
-
-Text = Annotated[str, StringConstraints(min_length=1)]
-Name = Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern": _NAME})]
-Namespace = Annotated[str, AfterValidator(_namespace)]
-Key = Annotated[str, AfterValidator(_key), Field(json_schema_extra={"pattern": _KEY})]
-LabelValue = Annotated[str, AfterValidator(_label_value)]
-Url = Annotated[str, AfterValidator(_url)]
-Duration = Annotated[float, PlainValidator(quantities.longer_than_zero), WithJsonSchema(_DURATION_SCHEMA)]
-Quantity = Annotated[str, PlainValidator(_written_quantity), WithJsonSchema(_QUANTITY_SCHEMA)]
-Switch = Annotated[str, PlainValidator(_switch), WithJsonSchema({"enum": ["on", "off", True, False]})]
-
-
-class Section(BaseModel):
-    """A mapping of the policy file: unknown keys, wrong types and keys without a value are mistakes."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, alias_generator=to_camel, allow_inf_nan=False, title=""
-    )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _not_empty(cls, written: object) -> object:
-        if written is None:
-            raise ValueError("is empty; write a value, or leave the key out if it isn't needed")
-        return written
 
 
 class LabelNames(Section):
@@ -190,10 +108,10 @@ class SmokeTestSection(Section):
 
 
 def _above(written: object) -> str | FromAnnotation:
-    return FromAnnotation.model_validate(written) if isinstance(written, dict) else _written_quantity(written)
+    return FromAnnotation.model_validate(written) if isinstance(written, dict) else written_quantity(written)
 
 
-_ABOVE_SCHEMA = {"anyOf": [*_QUANTITY_SCHEMA["anyOf"], FromAnnotation.model_json_schema()]}
+_ABOVE_SCHEMA = {"anyOf": [*QUANTITY_SCHEMA["anyOf"], FromAnnotation.model_json_schema()]}
 Above = Annotated[str | FromAnnotation, PlainValidator(_above), WithJsonSchema(_ABOVE_SCHEMA)]
 
 
@@ -237,6 +155,14 @@ class Match(Section):
     labels: dict[Key, LabelValue] = Field(default={}, description="Labels that the Deployment has; all must be equal.")
 
 
+class RollbackToSection(Section):
+    """A fixed target."""
+
+    revision: int = Field(
+        ge=1, description="The revision's number, as kubectl rollout history shows it.", examples=[41]
+    )
+
+
 class Spec(Section):
     """The policy itself."""
 
@@ -246,6 +172,21 @@ class Spec(Section):
         default=600.0,
         description="How long a rollback may take until it is verified.",
         json_schema_extra={"default": "10m"},
+    )
+    rollback_to: RollbackToSection | None = Field(
+        default=None,
+        description="A fixed revision to go back to, instead of the newest good one. Where it is gone, or was rolled "
+        "back itself, a person is paged. Each Deployment numbers its own revisions: let match name a single one.",
+        examples=["{revision: 41}"],
+    )
+    no_earlier_revision: Literal["escalate", "scale-to-zero"] = Field(
+        default="escalate",
+        description="What is done about a bad Deployment that has no earlier revision: page, or scale it to 0 pods.",
+    )
+    migrations: MigrationsSection | None = Field(
+        default=None,
+        description="How a release's database migration is found out, and taken back.",
+        examples=["{app: shop, version: {django: {dsnFile: /var/run/secrets/canary-watch/checkout-dsn}}}"],
     )
     checks: list[CheckSection] = Field(min_length=1, description="The questions put to each rollout.")
 
@@ -269,11 +210,20 @@ SHAPE = TypeAdapter(PolicyFile)
 
 
 def json_schema() -> dict[str, Any]:
-    """Give the policy file's JSON Schema (draft 2020-12) for editors: no nulls, exactly one kind of check."""
+    """Give the policy file's JSON Schema (draft 2020-12) for editors: no nulls, and which keys go together."""
     schema: dict[str, Any] = _tidied(SHAPE.json_schema(by_alias=True))
-    kinds = {"CheckSection": ("ratio", "value", "smokeTest"), "SmokeTestSection": ("job", "http")}
+    kinds = {
+        "CheckSection": ("ratio", "value", "smokeTest"),
+        "SmokeTestSection": ("job", "http"),
+        "VersionSection": ("sql", "django", "annotation"),
+    }
     for name, keys in kinds.items():
         schema["$defs"][name]["oneOf"] = [{"required": [key]} for key in keys]
+    schema["$defs"]["DownSection"]["dependentRequired"] = {"plan": ["command"]}
+    # Without an app, the version isn't Django's, and neither is the command.
+    otherwise = {"version": {"properties": {"django": False}}, "down": {"required": ["command"]}}
+    without_app = {"required": ["down"], "properties": otherwise}
+    schema["$defs"]["MigrationsSection"]["anyOf"] = [{"required": ["app"]}, without_app]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "RollbackPolicy", **schema}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from watcher.documents import Document, Mistake, read
+from watcher.documents import Document, Mistake, file_flaw, read
 from watcher.policy.conversion import policy_of
 from watcher.policy.document import SHAPE
 from watcher.policy.model import Policy
@@ -16,6 +16,7 @@ from watcher.policy.rules import mistakes as mistakes_of
 from watcher.validation import validated
 
 _NAME = ("metadata", "name")
+_VERSION = ("spec", "migrations", "version")
 
 
 def load(paths: Sequence[Path]) -> tuple[tuple[Policy, ...], tuple[Mistake, ...]]:
@@ -37,6 +38,24 @@ def load(paths: Sequence[Path]) -> tuple[tuple[Policy, ...], tuple[Mistake, ...]
             policies[policy.name] = policy
         found += wrong
     return tuple(policies.values()), tuple(sorted(set(found)))
+
+
+def missing_files(policies: Sequence[Policy]) -> tuple[Mistake, ...]:
+    """Name the policies' DSN files that can't be read now, each at its key; not the path, which may be the secret.
+
+    Files that `load` has made `policies` of are read again for the places, and only when there is a mistake to place.
+    """
+    found: list[Mistake] = []
+    for policy in policies:
+        query = policy.migrations.version if policy.migrations else None
+        flaw = file_flaw(Path(query.dsn_file)) if query else ""
+        if not flaw:
+            continue
+        said, document = f"dsnFile: {flaw}", read(Path(policy.source))[0]
+        sources = [(*_VERSION, kind, "dsnFile") for kind in ("sql", "django")]
+        path = next((path for path in sources if document and path in document.nodes), _VERSION)
+        found.append(document.mistake(path, said) if document else Mistake(policy.source, 1, 1, said))
+    return tuple(sorted(found))
 
 
 def files_of(paths: Sequence[Path]) -> tuple[tuple[Path, ...], tuple[Mistake, ...]]:

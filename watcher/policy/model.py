@@ -11,6 +11,11 @@ from typing import Literal
 
 PREFIX = "canary-watch.io/"
 
+# On the pod template, by people or their delivery pipeline: the migration that this revision expects, and whether it
+# can be taken back ("true" or "false").
+SCHEMA_VERSION = PREFIX + "schema-version"
+SCHEMA_REVERSIBLE = PREFIX + "schema-reversible"
+
 # Prometheus answers at most so many points for each series: https://prometheus.io/docs/prometheus/latest/querying/api/
 MOST_POINTS = 11_000
 
@@ -95,8 +100,36 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class SchemaQuery:
+    """Where a schema's version is in a database: `dsn_file` is a path, `empty` the version that no row means."""
+
+    dsn_file: str
+    query: str
+    parameters: tuple[str, ...] = ()
+    empty: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Migrations:
+    """How a release's migration is found out and taken back; see the policy file's format for each.
+
+    `version` None: known by the pod template's `annotation` alone. `plan` empty: nothing can be asked beforehand.
+    """
+
+    version: SchemaQuery | None
+    command: tuple[str, ...]
+    plan: tuple[str, ...] = ()
+    annotation: str = SCHEMA_VERSION
+    container: str = ""
+    init_containers: tuple[str, ...] = ()
+    timeout: float = 600.0
+    order: Literal["before", "after"] = "after"
+    irreversible: Literal["hold", "revert"] = "hold"
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """One policy file. `source` is its path, for messages."""
+    """One policy file. `source` is its path, for messages; `rollback_to` a fixed target's number, 0 for none."""
 
     name: str
     source: str
@@ -105,6 +138,9 @@ class Policy:
     checks: tuple[Check, ...]
     labels: Mapping[str, str] = field(default_factory=dict)
     verify_within: float = 600.0
+    rollback_to: int = 0
+    no_earlier_revision: Literal["escalate", "scale-to-zero"] = "escalate"
+    migrations: Migrations | None = None
 
     def matches(self, namespace: str, labels: Mapping[str, str]) -> bool:
         """Say whether a Deployment in `namespace` with `labels` is this policy's; `*` in namespaces matches all."""

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import promql_parser
 from promql_parser import AggModifierType, AggregateExpr, BinaryExpr, Call, Expr, ParenExpr, UnaryExpr, ValueType
 
-from watcher.policy.document import VARIABLES
-
+VARIABLES = ("namespace", "deployment", "pod")
 LONGEST = 4000  # characters; the parser is recursive, and 10,000 of them end the process with a segmentation fault
 KNOWN = "$namespace, $deployment and $pod"
 OVERRIDE = "if your Prometheus accepts it, write promqlCheck: off in this check"

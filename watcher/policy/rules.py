@@ -5,6 +5,7 @@ Works on the document as it was written, beside pydantic, so that a mistake in o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from watcher.policy import promql
 
 _KINDS = ("ratio", "value", "smokeTest")
 _PROBES = ("job", "http")
+_VERSIONS = ("sql", "django", "annotation")
+_WRITES = re.compile(r"\s*(alter|call|copy|create|delete|do|drop|grant|insert|merge|truncate|update)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,10 @@ def mistakes(document: Document) -> Iterator[Mistake]:
         names.add(name if isinstance(name, str) else None)
         yield from _of_check(check)
         yield from _watch_mistakes(check, spec.get("watchFor"))
+    yield from _revision_mistakes(document, spec)
+    migrations = spec.get("migrations")
+    if isinstance(migrations, dict):
+        yield from _migrations_mistakes(_Written(document, ("spec", "migrations"), migrations))
 
 
 def _of_check(check: _Written) -> Iterator[Mistake]:
@@ -145,6 +152,50 @@ def _watch_mistakes(check: _Written, watch_for: object) -> Iterator[Mistake]:
         return
     if held >= watched:
         yield check.mistake(f"for: {check.keys['for']} never ends within watchFor: {watch_for}; write less", "for")
+
+
+def _revision_mistakes(document: Document, spec: Mapping[str, object]) -> Iterator[Mistake]:
+    """YAML takes 041 for an octal number: 33."""
+    path = ("spec", "rollbackTo", "revision")
+    written, number = document.unquoted(path), _mapping(spec, "rollbackTo").get("revision")
+    if isinstance(number, int) and not isinstance(number, bool) and written not in (None, str(number)):
+        yield document.mistake(path, f"revision: YAML reads {written} as {number}; write the number's digits alone")
+
+
+def _migrations_mistakes(written: _Written) -> Iterator[Mistake]:
+    version, down = _mapping(written.keys, "version"), _mapping(written.keys, "down")
+    sources = [key for key in version if key in _VERSIONS]
+    if isinstance(written.keys.get("version"), dict) and len(sources) != 1:
+        yield written.mistake("version: write exactly one of sql, django and annotation", "version")
+    if _WRITES.match(_text(_mapping(version, "sql"), "query")):
+        yield written.mistake(
+            "query: is there to read; write a SELECT that gives the version", "version", "sql", "query"
+        )
+    if "django" in version and "app" not in written.keys:
+        yield written.mistake("app is missing: django_migrations is read for one app; write for example app: shop")
+    elif "app" not in written.keys and "command" not in down:
+        yield written.mistake("down.command is missing; only with app, a Django app's label, is Django's own taken")
+    yield from _down_mistakes(written, down)
+
+
+def _down_mistakes(written: _Written, down: Mapping[str, object]) -> Iterator[Mistake]:
+    if "plan" in down and "command" not in down:
+        said = "plan: belongs to a command; write that too, or leave both out for Django's"
+        yield written.key_mistake(said, "down", "plan")
+    for key in ("command", "plan"):
+        words = [word for word in _list(down.get(key)) if isinstance(word, str)]
+        if words and not _used("version", words):
+            yield written.mistake(f"{key}: names no $version, the one to go back to; write it as a word", "down", key)
+        if "app" not in written.keys and _used("app", words):
+            yield written.mistake(f"{key}: $app is used, and app is missing; write for example app: shop", "down", key)
+
+
+def _used(variable: str, words: list[str]) -> bool:
+    return any(re.search(rf"\${variable}(?!\w)", word) for word in words)
+
+
+def _list(written: object) -> list[object]:
+    return written if isinstance(written, list) else []
 
 
 def _mapping(holder: object, key: str) -> Mapping[str, object]:

@@ -1,4 +1,7 @@
-"""Step 4 of the runbook: the message in #deploy, posted once for each case, and kept true to the case from then on."""
+"""Step 4 of the runbook: the message in #deploy, posted once for each case, and kept true to the case from then on.
+
+What happens afterwards goes into its thread: `thread`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import logging
 from collections.abc import Mapping
 
 from watcher.runbook import messages
-from watcher.runbook.case import ALARMING, Case
+from watcher.runbook.case import Case
 from watcher.runbook.ports import Announcer
 from watcher.runbook.step import Outcome
 from watcher.systems.fault import Fault
@@ -15,9 +18,12 @@ LOG = logging.getLogger("canary-watch.runbook")
 
 LOOK_BACK = 120.0  # seconds before the case was opened: clocks differ
 
+# What the first message says, or whom it tags: it isn't posted before each has been tried once.
+FIRST = ("confirm", "oncall", "page")
+
 
 class Announce:
-    """Post the message; change it whenever the case says something new; and post an alarm where the end is a bad one.
+    """Post the message, and change it whenever the case says something new.
 
     `write_ahead`: the attempt is recorded before it is made. One that was cut off may have posted, so that the message
     is looked for, by the key that it carries, before it is posted again.
@@ -33,11 +39,10 @@ class Announce:
 
     def due(self, case: Case) -> bool:
         """After the page was tried, for its link; and again when the message no longer says what the case says."""
-        if not case.step("page").tried:
+        if not all(case.step(name).tried for name in FIRST if not (name == "confirm" and case.outcome)):
             return False
         record = case.step("announce")
-        told = record.result.get("text") == self.text(case) and record.result.get("alarm") == self._alarm_key(case)
-        return not record.over or (record.state == "done" and not told)
+        return not record.over or (record.state == "done" and record.result.get("text") != self.text(case))
 
     def text(self, case: Case) -> str:
         """The message as it should stand now."""
@@ -48,27 +53,18 @@ class Announce:
         if self._announcer is None:
             return Outcome("skipped", said="Slack is not configured")
         record, text = case.step("announce"), self.text(case)
-        key = f"{case.id}/{case.action}" + (f"/{case.turn}" if case.turn else "")
-        place = record.result.get("place") if record.result.get("key") == key else None
-        posted = place if place is not None else self._found_or_posted(self._announcer, case, key, text)
-        alarm = self._alarm_key(case)
-        if alarm and record.result.get("alarm") != alarm:
-            self._found_or_posted(self._announcer, case, alarm, messages.alarm(case, self._contacts))
-        if place is not None and record.result.get("text") != text:
+        place = record.result.get("place")
+        if place is not None:
             _edit(self._announcer, place, text)
-        if place is None and record.result.get("place"):
-            _edit(self._announcer, record.result["place"], f"{record.result['text']}\n{messages.NO_LONGER}")
-        return Outcome("done", {"place": dict(posted), "key": key, "text": text, "alarm": alarm}, "announced")
+        else:
+            place = self._found_or_posted(self._announcer, case, text)
+        return Outcome("done", {"place": dict(place), "text": text}, "announced")
 
-    def _alarm_key(self, case: Case) -> str | None:
-        """The key of the alarm that the case's end calls for: nobody is told by an edit."""
-        return f"{case.id}/{case.outcome}" if case.outcome in ALARMING else None
-
-    def _found_or_posted(self, announcer: Announcer, case: Case, key: str, text: str) -> Mapping[str, str]:
+    def _found_or_posted(self, announcer: Announcer, case: Case, text: str) -> Mapping[str, str]:
         """Post, unless an earlier attempt is found to have posted. The first attempt needn't look."""
         if case.step("announce").attempts > 1:
             try:
-                place = announcer.find(key, case.opened - LOOK_BACK)
+                place = announcer.find(case.id, case.opened - LOOK_BACK)
             except Fault as fault:
                 if not fault.lasting:
                     raise
@@ -76,7 +72,7 @@ class Announce:
             if place is not None:
                 _edit(announcer, place, text)
                 return place
-        return announcer.post(text, key)
+        return announcer.post(text, case.id)
 
 
 def _edit(announcer: Announcer, place: Mapping[str, str], text: str) -> None:

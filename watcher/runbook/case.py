@@ -10,10 +10,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
-from watcher.judgement.model import Decision, Verdict
+from watcher.judgement.model import Decision, Rollout, Verdict
 
 # Ends after which a person has to act, and might not look at an edited message.
-ALARMING = frozenset({"not-verified", "gave-up"})
+ALARMING = frozenset({"not-verified", "gave-up", "migration-failed"})
+
+# Holds because of a migration: the database team is called for. The first may end by itself: it is looked at again.
+UNSETTLED_SCHEMA = "schema-unreadable"
+MIGRATION_HOLDS = frozenset({UNSETTLED_SCHEMA, "irreversible-migration", "destructive-migration", "down-job-failed"})
+
+BY_HAND = "by-hand"  # the reason of a rollback that a person ordered
 
 StepState = Literal["waiting", "trying", "done", "skipped", "failed"]
 CaseAction = Literal["RollBack", "Hold", "Escalate"]
@@ -50,9 +56,11 @@ class StepRecord:
 class Case:
     """One decision to act on a Deployment's bad revision, and all that came of it.
 
-    `bad` and `target` are revision numbers as of the opening. `outcome` is empty while the runbook runs, then one of:
-    verified, not-verified, overtaken, escalated, recovered, superseded, watch-ended, gave-up. `ending` says more of
-    it. `turn` counts how often what is done about it has changed: a hold that became a rollback, say.
+    `bad` and `target` are revision numbers as of the opening; `target` is the one demanded, 0 where the newest good one
+    will do. `scale_to_zero`: there is no earlier revision. `outcome` is empty while the runbook runs, then one of:
+    verified, not-verified, migration-failed, overtaken, escalated, recovered, superseded, watch-ended, gave-up.
+    `ending` says more of it. `turn` counts how often what is done about it has changed: a hold that became a rollback,
+    say. `ordered` is when a person ordered it; `incident` another case's id, whose incident it goes on with.
     """
 
     id: str
@@ -77,6 +85,10 @@ class Case:
     ending: str = ""
     turn: int = 0
     closed: float | None = None
+    target: int = 0
+    scale_to_zero: bool = False
+    ordered: float = 0.0
+    incident: str = ""
 
     @property
     def name(self) -> str:
@@ -87,6 +99,16 @@ class Case:
     def subject(self) -> str:
         """`namespace/deployment`."""
         return f"{self.namespace}/{self.deployment}"
+
+    @property
+    def place(self) -> str:
+        """The cluster and its region, as every message says them."""
+        return f"{self.cluster} ({self.region})"
+
+    @property
+    def incident_key(self) -> str:
+        """What makes its page one incident, however often it is sent: PagerDuty's dedup key."""
+        return self.incident or self.id
 
     @property
     def is_open(self) -> bool:
@@ -155,15 +177,17 @@ def _sound(case: Case) -> bool:
         case.policy,
         case.check,
         case.bad_replica_set,
+        case.incident,
     )
-    times = [case.opened, case.rollout_started, case.verify_within, 0.0 if case.closed is None else case.closed]
+    times = [case.opened, case.rollout_started, case.verify_within, case.ordered, case.closed or 0.0]
     records = case.steps.values()
     times += [t for r in records for t in (r.next_try, r.first_try, r.finished) if t is not None]
     return (
         case.action in get_args(CaseAction)
         and all(isinstance(word, str) for word in words)
         and all(
-            isinstance(number, int) for number in (case.bad, case.turn, *(r.attempts + r.failures for r in records))
+            isinstance(number, int)
+            for number in (case.bad, case.turn, case.target, *(r.attempts + r.failures for r in records))
         )
         and all(isinstance(moment, int | float) for moment in times)
         and isinstance(case.evidence, dict)
@@ -171,17 +195,24 @@ def _sound(case: Case) -> bool:
     )
 
 
+def case_id(place: tuple[str, str], rollout: Rollout) -> str:
+    """Name a case for people and vendors: cluster and region first, for clusters share Slack, PagerDuty and Jira.
+
+    At most 255 characters, as PagerDuty's dedup keys are.
+    """
+    subject = f"{place[0]}/{place[1]}/{rollout.namespace}/{rollout.deployment}"[:200]
+    return f"{subject}/r{rollout.new.number}-{rollout.uid[:8]}"
+
+
 def open_case(decision: Decision, place: tuple[str, str], now: float) -> Case:
     """Make the case of a decision to act. `place` is the cluster's name and region; `now` epoch seconds."""
     rollout, verdict = decision.rollout, decision.verdict
-    if verdict is None or decision.action == "KeepWatching":
+    if decision.action == "KeepWatching" or (verdict is None and decision.action != "Escalate"):
         raise ValueError(f"no case is opened to {decision.action}")
-    cluster, region = place
-    subject = f"{cluster}/{rollout.namespace}/{rollout.deployment}"[:200]
     return Case(
-        id=f"{subject}/r{rollout.new.number}-{rollout.uid[:8]}",
-        cluster=cluster,
-        region=region,
+        id=case_id(place, rollout),
+        cluster=place[0],
+        region=place[1],
         namespace=rollout.namespace,
         deployment=rollout.deployment,
         uid=rollout.uid,
@@ -192,17 +223,19 @@ def open_case(decision: Decision, place: tuple[str, str], now: float) -> Case:
         bad_replica_set=rollout.new.replica_set,
         opened=now,
         rollout_started=rollout.started,
-        **grounds(verdict),
+        scale_to_zero=decision.action == "RollBack" and not rollout.earlier,
+        **(grounds(verdict) if verdict else {"policy": "", "check": ""}),
     )
 
 
 def grounds(verdict: Verdict) -> dict[str, Any]:
-    """What a case keeps of the verdict that it rests on: the check, its numbers, and how long verifying may take."""
+    """What a case keeps of the verdict that it rests on: the check, its numbers, how long verifying may take."""
     evidence = verdict.evidence
     return {
         "policy": verdict.policy.name,
         "check": verdict.check.name,
         "verify_within": verdict.policy.verify_within,
+        "target": verdict.policy.rollback_to,
         "evidence": {
             "observed": evidence.observed,
             "threshold": evidence.threshold,

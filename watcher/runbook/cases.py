@@ -64,6 +64,13 @@ class Cases:
             raise Fault("Kubernetes", f"ConfigMap {name} holds no case; delete it", lasting=True)
         return case
 
+    def written_by_another(self, config_map: Mapping[str, Any]) -> bool:
+        """Say whether another hand wrote this state of an open case, and it hasn't been read yet."""
+        meta = config_map["metadata"]
+        foreign = (meta.get("annotations") or {}).get(WRITER) != self._writer
+        still_open = (meta.get("labels") or {}).get(LABEL) == "open"
+        return foreign and still_open and self._version(meta["name"]) != meta.get("resourceVersion")
+
     def save(self, case: Case) -> None:
         """Write the case over its last state, or anew where somebody deleted it.
 
@@ -126,6 +133,14 @@ class Cases:
     def _remember(self, name: str, config_map: dict[str, Any]) -> None:
         with self._lock:
             self._versions[name] = str(config_map["metadata"].get("resourceVersion", ""))
+
+
+def trim_case(config_map: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep of a case's ConfigMap who wrote it, and its version: enough to notice another hand's."""
+    meta = config_map["metadata"]
+    kept = {key: meta[key] for key in ("name", "namespace", "resourceVersion") if key in meta}
+    notes = {WRITER: (meta.get("annotations") or {}).get(WRITER, "")}
+    return {"metadata": {**kept, "labels": {LABEL: (meta.get("labels") or {}).get(LABEL, "")}, "annotations": notes}}
 
 
 def _notes(obj: dict[str, Any]) -> dict[str, str]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from watcher.judgement.model import Decision
 from watcher.runbook.case import Case, StepRecord, case_name, grounds, open_case
@@ -16,6 +17,7 @@ from watcher.runbook.cases import Cases, TakenOver
 from watcher.runbook.duty import Duty
 from watcher.runbook.lanes import Lanes
 from watcher.runbook.progress import (
+    barred,
     busy,
     closed_if_over,
     converted,
@@ -77,6 +79,21 @@ class Desk:
         """The revisions about which nothing is left to decide: the id of each one's case, by rollout."""
         return {(c.uid, c.bad): c.id for c in self.every() if not unsettled(c)}
 
+    def barred(self) -> Mapping[tuple[str, int], tuple[str, str]]:
+        """The rollouts whose case found that they must not be taken back: the reason's name and its words."""
+        return {(c.uid, c.bad): why for c in self.every() if (why := barred(c))}
+
+    def taken_back(self) -> Mapping[tuple[str, str], tuple[str, int]]:
+        """The ReplicaSets (by the Deployment's UID and name) that were rolled back: the case's id and its revision."""
+        ordered = sorted((c for c in self.every() if c.rolled_back), key=lambda case: case.opened)
+        return {(c.uid, c.bad_replica_set): (c.id, c.bad) for c in ordered}
+
+    def notice(self, config_maps: Iterable[Mapping[str, Any]]) -> None:
+        """Take up what another hand has written: a rollback that a person ordered."""
+        for config_map in config_maps:
+            if self._store.written_by_another(config_map):
+                self._outdated.add(config_map["metadata"]["name"])
+
     def rollbacks_since(self, moment: float) -> tuple[str, ...]:
         """The Deployment (by UID) of each rollback made since `moment`, epoch seconds."""
         made = ((c.uid, c.step("revert").finished or c.opened) for c in self.every() if c.rolled_back)
@@ -119,9 +136,9 @@ class Desk:
 
     def advance(self) -> None:
         """Start in its lane whatever can be done now for each open case."""
-        for case in self.every():
-            if case.is_open or case.name in self._unsaved or case.name in self._outdated:
-                self._submit_advance(case.name)
+        waiting = {case.name for case in self.every() if case.is_open or case.name in self._unsaved}
+        for name in waiting | set(self._outdated):
+            self._submit_advance(name)
 
     def _submit_advance(self, name: str) -> None:
         self._lanes.submit("desk", (name, "advance"), lambda: self._guarded(name, lambda: self._advance_case(name)))
@@ -131,10 +148,16 @@ class Desk:
         with self._lock_of(name):
             if self._get(name) is not None or not self._duty.leading():
                 return
-            case = self._store.open(open_case(decision, (self._place.cluster, self._place.region), self._duty.clock()))
+            made = open_case(decision, (self._place.cluster, self._place.region), self._duty.clock())
+            case = self._store.open(replace(made, incident=self._incident_of(decision)))
             self._put(case)
         LOG.warning("case %s opened: %s (%s): %s", case.id, case.action, case.reason, case.said)
         self._advance_case(case.name)
+
+    def _incident_of(self, decision: Decision) -> str:
+        """A revision that was put back goes on with the incident of its rollback, rather than be paged twice."""
+        key = (decision.rollout.uid, decision.rollout.new.replica_set)
+        return self.taken_back().get(key, ("", 0))[0] if decision.reason == "put-back" else ""
 
     def _turn(self, decision: Decision) -> None:
         """Turn a case over to what is decided now. A hold whose reason alone has changed says so, and pages nobody."""

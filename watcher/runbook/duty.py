@@ -9,13 +9,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from watcher.runbook.case import BY_HAND, Case
 from watcher.systems.fault import Fault
+
+ORDER_STANDS = 600.0
+"""Seconds for which a person's order to roll back may be carried out: what they saw may be over by then."""
 
 
 class Duty:
     """`leading` is asked before every change, `clock` gives epoch seconds.
 
-    A decision to roll back permits the change for `fresh_for` seconds; each pass that decides so again renews it.
+    A decision to roll back permits the change for `fresh_for` seconds; each pass that decides so again renews it. A
+    person's order needs no pass.
     """
 
     def __init__(self, leading: Callable[[], bool], clock: Callable[[], float], fresh_for: float) -> None:
@@ -35,11 +40,20 @@ class Duty:
         with self._lock:
             self._decided.pop(case_name, None)
 
-    def demand(self, case_name: str) -> None:
+    def demand(self, case: Case) -> None:
         """Raise Fault unless the rollback of this case may be made now."""
         if not self.leading():
             raise Fault("canary-watch", "this daemon no longer leads; the one that does goes on")
+        if case.reason == BY_HAND:
+            return
         with self._lock:
-            decided = self._decided.get(case_name)
+            decided = self._decided.get(case.name)
         if decided is None or self.clock() - decided > self._fresh_for:
             raise Fault("canary-watch", f"no pass has decided this rollback again in the last {self._fresh_for:.0f} s")
+
+
+def stale_order(case: Case, now: float) -> str:
+    """Say so where a person's order has waited for too long to be carried out; empty where it hasn't."""
+    if case.reason != BY_HAND or now - case.ordered <= ORDER_STANDS:
+        return ""
+    return f"the order to roll back could not be carried out within {ORDER_STANDS / 60:.0f} minutes; give it again"

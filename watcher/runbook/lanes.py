@@ -9,13 +9,18 @@ from collections.abc import Callable, Hashable, Mapping
 
 LOG = logging.getLogger("canary-watch.runbook")
 
-# Threads by lane. Verifying asks pods, which may be slow: that must not keep another case's revert waiting.
+# Threads by lane. Verifying asks pods, which may be slow: that must not keep another case's revert waiting; nor must
+# a database, or a lookup of who is on call, that hangs.
 WORKERS: Mapping[str, int] = {
     "kubernetes": 8,
     "verify": 4,
     "marks": 2,
     "pagerduty": 4,
     "slack": 4,
+    "directory": 2,
+    "migrations": 4,
+    "jira": 2,
+    "grafana": 2,
     "probe": 8,
     "desk": 2,
 }

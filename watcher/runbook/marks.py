@@ -8,10 +8,11 @@ from contextlib import suppress
 from typing import Any
 
 from watcher.judgement.model import Revision, Rollout
-from watcher.judgement.rollouts import DOUBTED, STARTED, VERDICT, VERDICT_OF, write_time
+from watcher.judgement.rollouts import DOUBTED, MARKS, SCHEMA_SEEN, STARTED, VERDICT, VERDICT_OF, write_time
+from watcher.policy.model import SchemaQuery
 from watcher.runbook.case import Case
 from watcher.runbook.lanes import Lanes
-from watcher.runbook.ports import Cluster
+from watcher.runbook.ports import Cluster, Schema
 from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import paths
 from watcher.systems.kubernetes.faults import Invalid, NotFound
@@ -32,10 +33,11 @@ def condemn(cluster: Cluster, case: Case) -> None:
 class Marks:
     """Sets marks in a lane of their own. One that fails is logged, and found missing by the next pass."""
 
-    def __init__(self, cluster: Cluster, lanes: Lanes, leading: Callable[[], bool]) -> None:
+    def __init__(self, cluster: Cluster, lanes: Lanes, leading: Callable[[], bool], schema: Schema) -> None:
         self._cluster = cluster
         self._lanes = lanes
         self._leading = leading
+        self._schema = schema
 
     def prove(self, rollout: Rollout) -> None:
         """Mark a rollout's revision `proven`: it came through its whole watch healthy."""
@@ -53,6 +55,23 @@ class Marks:
         """Record when a rollout to a reused ReplicaSet started, so that a restart doesn't move it."""
         started = write_time(rollout.started)
         self._set(rollout, {STARTED: f"{rollout.new.number}@{started}"}, f"started at {started}")
+
+    def record_schema(self, rollout: Rollout, query: SchemaQuery) -> None:
+        """Record which version of its database's schema a revision was seen with, once it alone serves.
+
+        A later revision's migration is taken back to it, where no pod template says what is expected.
+        """
+        what = f"{rollout.name} revision {rollout.new.number}"
+
+        def mark() -> None:
+            try:
+                version = self._schema(query)
+            except Fault as fault:
+                LOG.warning("the schema version that %s serves with can't be read: %s", what, fault)
+                return
+            self._set(rollout, {SCHEMA_SEEN: f"{rollout.new.uid}@{version}"}, f"serves with schema version {version}")
+
+        self._lanes.submit("migrations", (rollout.uid, SCHEMA_SEEN), mark)
 
     def _set(self, rollout: Rollout, notes: dict[str, str], said: str) -> None:
         what = f"{rollout.name} revision {rollout.new.number} {said}"
@@ -75,7 +94,7 @@ def _sweep(cluster: Cluster, rollout: Rollout) -> None:
 
     The Deployment controller would copy them on, over the marks of the ReplicaSet that serves now.
     """
-    strays = [key for key in (VERDICT, VERDICT_OF, DOUBTED, STARTED) if key in rollout.annotations]
+    strays = [key for key in MARKS if key in rollout.annotations]
     if strays:
         ops: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": rollout.uid}]
         ops += [{"op": "remove", "path": f"/metadata/annotations/{paths.pointer(key)}"} for key in strays]

@@ -1,9 +1,15 @@
-"""Open the PagerDuty incident, and link it. The case's id is the dedup key: one incident, however often it is sent."""
+"""Open the PagerDuty incident, and link it: one incident, however often it is sent.
+
+Where the alert of the runbook has an incident open for the service already, the rollback is noted on that instead.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 from watcher.runbook import messages
 from watcher.runbook.case import Case
+from watcher.runbook.migrations import needs_database_team
 from watcher.runbook.ports import Pager
 from watcher.runbook.step import Outcome
 from watcher.systems.fault import Fault
@@ -29,15 +35,17 @@ class Page:
         """A hold or an escalation is paged at once; a rollback after the attempt to revert.
 
         A rollback that is overtaken or no longer called for before anything was done or said stays silent; an attempt
-        that may have paged is seen through.
+        that may have paged is seen through. The database team is paged whenever it comes to be needed.
         """
         record = case.step("page")
+        if record.state == "done":
+            return self._lacks_database_team(case)
         if record.over or record.attempts:
             return not record.over
         if case.outcome in QUIET and not case.rolled_back and not case.step("announce").tried:
             return case.action != "RollBack"
-        revert = case.step("revert")
-        return case.action != "RollBack" or revert.over or bool(revert.error or case.step("confirm").error)
+        failed = any(case.step(name).error for name in ("confirm", "plan", "migrate", "revert"))
+        return case.action != "RollBack" or case.step("revert").over or failed
 
     def carry_out(self, case: Case, now: float) -> Outcome:
         """Send the event, then look for the incident's address, so long as there is hope for it."""
@@ -45,13 +53,30 @@ class Page:
             return Outcome("skipped", said="PagerDuty is not configured")
         result = dict(case.step("page").result)
         if result.get("paged") != case.action:
-            self._pager.page(case, messages.summary(case), messages.details(case))
-            result.update(paged=case.action, dedupKey=case.id, lookups=0)
+            result = self._paged(self._pager, case, result)
+        if self._lacks_database_team(case):
+            self._pager.page_database_team(case, messages.summary(case), messages.details(case))
+            result["database"] = True
         if self._pager.can_link and result.get("url") is None:
             result.update(url=self._address(self._pager, case), lookups=int(result["lookups"]) + 1)
             if result["url"] is None and result["lookups"] < MOST_LOOKUPS:
                 return Outcome("later", result, "paged; looking for the incident's address")
-        return Outcome("done", result, "paged")
+        said = f"noted on the incident of {result['alert']}, which was open" if result.get("linked") else "paged"
+        return Outcome("done", result, said)
+
+    def _lacks_database_team(self, case: Case) -> bool:
+        wanted = self._pager is not None and self._pager.has_database_team and needs_database_team(case)
+        return wanted and not case.result("page", "database")
+
+    def _paged(self, pager: Pager, case: Case, result: dict[str, Any]) -> dict[str, Any]:
+        kept = {key: value for key, value in result.items() if key in ("url", "database")}
+        alert = _open_alert(pager, case) if case.action == "RollBack" and "paged" not in result else None
+        if alert:
+            pager.note(alert["id"], messages.opening_note(case))
+            linked = {"linked": alert["id"], "url": alert["url"], "alert": alert["alert"]}
+            return {**kept, **linked, "paged": case.action, "lookups": 0}
+        pager.page(case, messages.summary(case), messages.details(case))
+        return {**kept, "paged": case.action, "dedupKey": case.incident_key, "lookups": 0}
 
     def _address(self, pager: Pager, case: Case) -> str | None:
         """Look once. A REST API that fails doesn't undo the page, and must not keep the case from being settled."""
@@ -59,3 +84,12 @@ class Page:
             return pager.link(case)
         except Fault:
             return None
+
+
+def _open_alert(pager: Pager, case: Case) -> dict[str, str] | None:
+    """Look whether somebody was paged for it already. Where that can't be told, a second page is better than none."""
+    try:
+        found = pager.open_alert(case) if pager.can_link else None
+    except Fault:
+        return None
+    return dict(found) if found else None

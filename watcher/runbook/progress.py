@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from watcher.judgement.model import Decision
-from watcher.runbook.case import Case, StepRecord, grounds
+from watcher.runbook.case import BY_HAND, Case, StepRecord, grounds
 from watcher.runbook.step import Outcome, Step
 from watcher.systems.fault import Fault
 
@@ -17,7 +17,12 @@ GIVE_UP_AFTER = 24 * 3600.0
 # A step that will look again is left for the next pass: other steps' ends set it off no sooner than this many seconds.
 LOOK_AGAIN = 0.5
 # Without these the case's work can't go on; one that could only not be said goes on all the same.
-WORK = ("confirm", "revert", "verify")
+WORK = ("confirm", "plan", "revert", "verify", "migrate")
+# What a case that turns over keeps as it is, and what is done anew with what was found or posted before in view.
+# Who is on call is looked up again, for a hold may last for days.
+KEPT = ("thread", "dashboard")
+ANEW = ("confirm", "page", "announce")
+LOOK_AGAIN_HELD = 20.0  # seconds between two looks at what holds a rollback and may end by itself
 
 
 def record_try(case: Case, step: str, now: float) -> Case:
@@ -33,7 +38,7 @@ def record_outcome(case: Case, step: str, outcome: Outcome | Fault | str, now: f
     if not isinstance(outcome, Outcome):
         return case.with_step(step, _failed(record, outcome, now))
     if outcome.hold:
-        return held(case, outcome.hold)
+        return held(case, step, outcome, now)
     if outcome.escalate:
         return escalated(case, outcome.escalate)
     if outcome.again:
@@ -58,59 +63,80 @@ def _failed(record: StepRecord, fault: Fault | str, now: float) -> StepRecord:
     return replace(failed, state="waiting", next_try=now + wait)
 
 
-def held(case: Case, why: str) -> Case:
-    """Turn a rollback that had not happened yet into a hold."""
-    reason = "spec-paused" if "spec.paused" in why else "paused"
-    said = f"{why}; {case.said}"
-    return replace(case, action="Hold", reason=reason, said=said, steps=_without_work(case), turn=case.turn + 1)
+def held(case: Case, step: str, outcome: Outcome, now: float) -> Case:
+    """Turn a rollback that had not happened yet into a hold. What the step found out is kept with it."""
+    record = case.step(step)
+    steps = {name: record for name, record in case.steps.items() if name not in WORK or name == "confirm"}
+    if outcome.result:
+        found = {**outcome.result, "barred": outcome.hold, "barredFor": outcome.reason}
+        looking = replace(record, state="waiting", error="", failures=0, first_try=None, next_try=now + LOOK_AGAIN_HELD)
+        steps[step] = replace(looking, result=found)
+    said = f"{outcome.hold}; {case.said}" if case.action == "RollBack" else case.said
+    same = (case.action, case.reason) == ("Hold", outcome.reason)
+    turn = case.turn if same else case.turn + 1
+    return replace(case, action="Hold", reason=outcome.reason, said=said, steps=steps, turn=turn)
+
+
+def barred(case: Case) -> tuple[str, str] | None:
+    """Say why a case's rollback must not be made, where a step found that out: the reason's name and its words.
+
+    The case's own reason may be another one meanwhile: a pause, say.
+    """
+    step = next((case.step(name) for name in ("plan", "migrate") if case.result(name, "barred")), None)
+    if step is None or case.action != "Hold" or case.outcome:
+        return None
+    return str(step.result.get("barredFor") or case.reason), str(step.result["barred"])
 
 
 def escalated(case: Case, why: str) -> Case:
     """Turn a rollback that can't happen into an escalation."""
     said = f"{why}; {case.said}"
-    steps, turn = _without_work(case), case.turn + 1
-    return replace(case, action="Escalate", reason="no-earlier-revision", said=said, steps=steps, turn=turn)
-
-
-def _without_work(case: Case) -> dict[str, StepRecord]:
-    return {name: record for name, record in case.steps.items() if name not in WORK}
+    steps = {name: record for name, record in case.steps.items() if name not in WORK or name == "confirm"}
+    reason = BY_HAND if case.reason == BY_HAND else "no-earlier-revision"
+    return replace(case, action="Escalate", reason=reason, said=said, steps=steps, turn=case.turn + 1)
 
 
 def unsettled(case: Case) -> bool:
     """Say whether a pass still decides about this case: a hold, or a rollback that hasn't been made.
 
-    One that was no longer called for is decided again when the breach comes back.
+    One that was no longer called for is decided again when the breach comes back. What a person ordered is theirs to
+    decide.
     """
+    if case.reason == BY_HAND:
+        return False
     undone = not case.rolled_back and ((case.is_open and not case.outcome) or case.outcome == "recovered")
     return case.action == "Hold" or (case.action == "RollBack" and undone)
 
 
 def busy(case: Case) -> bool:
     """Say whether a step is under way whose end decides what becomes of the case."""
-    return any(case.step(name).state == "trying" for name in ("confirm", "revert", "report"))
+    return any(case.step(name).state == "trying" for name in ("confirm", "plan", "migrate", "revert", "report"))
 
 
 def converted(case: Case, decision: Decision) -> Case:
-    """Turn a hold into what is decided now; paged under the same key, announced anew."""
-    if decision.action == "KeepWatching" or decision.verdict is None:
-        raise ValueError("a hold is converted only to something to do")
-    steps = {name: _anew(record) for name, record in case.steps.items() if name in ("page", "announce")}
-    if "page" in steps:
-        kept = () if case.outcome == "recovered" else ("url",)  # a resolved incident is followed by another one
-        link = {key: value for key, value in steps["page"].result.items() if key in kept}
-        steps["page"] = replace(steps["page"], result=link)
+    """Turn a case over to what is decided now; paged under the same key, said in the same thread."""
+    if decision.action == "KeepWatching" or (decision.verdict is None and decision.action != "Escalate"):
+        raise ValueError("a case is converted only to something to do")
+    turned = turned_over(case)
     return replace(
-        case,
+        turned,
         action=decision.action,
         reason=decision.reason,
         said=decision.said,
-        steps=steps,
-        outcome="",
-        ending="",
-        closed=None,
-        turn=case.turn + 1,
-        **grounds(decision.verdict),
+        scale_to_zero=decision.action == "RollBack" and not decision.rollout.earlier,
+        **(grounds(decision.verdict) if decision.verdict else {}),
     )
+
+
+def turned_over(case: Case) -> Case:
+    """Open a case once more, with what is known and was posted; its other steps are done anew."""
+    steps = {name: record for name, record in case.steps.items() if name in KEPT}
+    steps |= {name: _anew(record) for name, record in case.steps.items() if name in ANEW}
+    if "page" in steps:
+        kept = () if case.outcome == "recovered" else ("url", "database")  # a resolved incident is followed by another one
+        link = {key: value for key, value in steps["page"].result.items() if key in kept}
+        steps["page"] = replace(steps["page"], result=link)
+    return replace(case, steps=steps, outcome="", ending="", closed=None, turn=case.turn + 1)
 
 
 def _anew(record: StepRecord) -> StepRecord:

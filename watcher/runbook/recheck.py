@@ -1,4 +1,4 @@
-"""The breached check, asked again after the rollback: is it back under its threshold?"""
+"""The breached check, asked again after the rollback: is it back to its baseline from before the rollout?"""
 
 from __future__ import annotations
 
@@ -8,25 +8,43 @@ from dataclasses import replace
 from typing import cast
 
 from watcher.judgement.judge import Question, judge
-from watcher.judgement.model import Grid, Revision, Rollout
+from watcher.judgement.model import Grid, Revision, Rollout, Verdict
 from watcher.judgement.queries import fill, texts_of
 from watcher.judgement.readings import Reading, Subjects, read_ratios, read_values
+from watcher.judgement.thresholds import show
 from watcher.policy.model import Check, Policy, Ratio, SmokeProbe, Threshold, Value
 from watcher.runbook.case import Case
 from watcher.runbook.ports import Probe, Prometheus
 from watcher.systems.fault import Fault
 
+# Back to the baseline: at most so many times the highest reading of before, or this share of the threshold. Few
+# requests make single readings jump, and a service without errors has a baseline of 0.
+AS_BEFORE = 1.5
+OF_THRESHOLD = 0.5
+
 
 class CheckAgain:
-    """Ask the case's check of the revision that was rolled back to, one reading at a time."""
+    """Ask the case's check of the revision that was rolled back to, one reading at a time.
 
-    def __init__(self, prometheus: Prometheus, probe: Probe, policies: Callable[[], tuple[Policy, ...]]) -> None:
+    `baseline` gives the highest reading of the half hour before the rollout, None where nothing was measured then.
+    """
+
+    def __init__(
+        self,
+        prometheus: Prometheus,
+        probe: Probe,
+        policies: Callable[[], tuple[Policy, ...]],
+        baseline: Callable[[Case], float | None],
+    ) -> None:
         self._prometheus = prometheus
         self._probe = probe
         self._policies = policies
+        self._baseline = baseline
 
     def __call__(self, case: Case, now: float) -> tuple[bool, str]:
-        """Say whether the newest reading is under the threshold that was breached, and its numbers."""
+        """Say whether the newest reading is under the threshold, and back to what it was before; and its numbers."""
+        if not case.policy:
+            return True, "check: none was breached, the rollback was ordered by hand"
         found = next(
             ((p, c) for p in self._policies() if p.name == case.policy for c in p.checks if c.name == case.check), None
         )
@@ -41,7 +59,19 @@ class CheckAgain:
         rollout = _rolled_back(case)
         reading = self._read(check, rollout, now)
         verdict = judge(Question(rollout, policy, check), reading, None)
-        return verdict.outcome == "Healthy" and verdict.reason == "below-threshold", verdict.evidence.said
+        if verdict.outcome != "Healthy" or verdict.reason != "below-threshold":
+            return False, verdict.evidence.said
+        return self._against_baseline(case, verdict)
+
+    def _against_baseline(self, case: Case, verdict: Verdict) -> tuple[bool, str]:
+        said, observed, threshold = verdict.evidence.said, verdict.evidence.observed, verdict.check.threshold
+        before = self._baseline(case)
+        if before is None or observed is None or threshold is None:
+            return True, f"{said}; nothing was measured before the rollout"
+        highest = f"at most {show(before, threshold.unit)} before the rollout"
+        if observed > max(AS_BEFORE * before, OF_THRESHOLD * (threshold.value or 0.0)):
+            return False, f"{said}, and not back to its baseline: {highest}"
+        return True, f"{said}; {highest}"
 
     def _read(self, check: Check, rollout: Rollout, now: float) -> Reading:
         grid = Grid(math.floor(now * 1000) / 1000, 1.0, 1)

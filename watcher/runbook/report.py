@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from watcher.runbook import messages
 from watcher.runbook.case import ALARMING, Case
+from watcher.runbook.migrations import needs_database_team
 from watcher.runbook.ports import Pager
 from watcher.runbook.step import Outcome
 
@@ -32,9 +33,18 @@ class Report:
             return Outcome("skipped", said="no incident was opened")
         resolve = case.outcome in RESOLVING
         note = messages.closing_note(case)
-        self._pager.settle(case, note, resolve=resolve)
+        linked = case.result("page", "linked")
+        if linked:
+            self._pager.note(str(linked), note)  # another tool's incident: it resolves that itself
+        else:
+            self._pager.settle(case, note, resolve=resolve)
+        if resolve and case.result("page", "database") and not needs_database_team(case):
+            self._pager.resolve_database_team(case)
         if case.outcome in ALARMING:
             self._pager.page(case, note, messages.details(case))  # notes reach nobody, and need a REST token
-        return Outcome(
-            "done", {"resolved": resolve}, "incident resolved" if resolve else "incident left open, with a note"
-        )
+        said = "incident left open, with a note"
+        if linked:
+            said = f"noted on the incident of {case.result('page', 'alert')}"
+        elif resolve:
+            said = "incident resolved"
+        return Outcome("done", {"resolved": resolve and not linked, "said": said}, said)

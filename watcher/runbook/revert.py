@@ -10,11 +10,12 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from watcher.judgement.rollouts import DOUBTED, ROLLED_BACK, STARTED, VERDICT, VERDICT_OF, rolled_back_note
+from watcher.judgement.rollouts import MARKS, ROLLED_BACK, rolled_back_note
 from watcher.runbook.case import Case
 from watcher.runbook.confirm import held_by, newest_revision
-from watcher.runbook.duty import Duty
+from watcher.runbook.duty import Duty, stale_order
 from watcher.runbook.marks import condemn
+from watcher.runbook.migrations import before_revert, carried
 from watcher.runbook.ports import Cluster
 from watcher.runbook.step import Outcome
 from watcher.runbook.templates import same_template, without_hash
@@ -37,9 +38,10 @@ class Revert:
         self._duty = duty
 
     def due(self, case: Case) -> bool:
-        """It needs the confirmed target."""
-        confirmed = case.action == "RollBack" and case.step("confirm").state == "done"
-        return confirmed and not case.outcome and not case.step("revert").over
+        """It needs the confirmed target, and the migration settled; taken back, where the policy wants that first."""
+        confirmed = case.action == "RollBack" and case.step("confirm").state == "done" and case.step("plan").over
+        waits = carried(case) and before_revert(case) and case.step("migrate").state != "done"
+        return confirmed and not waits and not case.outcome and not case.step("revert").over
 
     def carry_out(self, case: Case, now: float) -> Outcome:
         """Patch, or find it done, overtaken by another change, or held by a pause."""
@@ -51,7 +53,10 @@ class Revert:
         if deployment["metadata"].get("uid") != case.uid:
             return Outcome("done", case_outcome="overtaken", said="the Deployment was deleted and created again")
         current = deployment["spec"]["template"]
-        if rolled_back_note(deployment).get("case") == case.id:
+        mine = rolled_back_note(deployment).get("case") == case.id
+        if mine and case.result("confirm", "scaleToZero"):
+            return self._reverted(case)
+        if mine:
             # Ours went through: the answer to it, or the mark, got lost.
             if same_template(current, self._template(case, str(case.result("confirm", "targetReplicaSet")))):
                 return self._reverted(case)
@@ -60,7 +65,8 @@ class Revert:
         newer = newest_revision(deployment) > case.bad
         if newer or not same_template(current, self._template(case, case.bad_replica_set)):
             return Outcome("done", case_outcome="overtaken", said="the Deployment's template was changed meanwhile")
-        return self._patch(case, deployment, now)
+        stale = stale_order(case, now)
+        return Outcome("later", escalate=stale) if stale else self._patch(case, deployment, now)
 
     def _patch(self, case: Case, deployment: dict[str, Any], now: float) -> Outcome:
         held = held_by(self._cluster, deployment, case.result("confirm", "pausingNamespaces") or (), now)
@@ -68,10 +74,10 @@ class Revert:
             return Outcome("later", hold=held)
         path = paths.deployments(case.namespace, case.deployment)
         try:
-            good = self._template(case, str(case.result("confirm", "targetReplicaSet")))
+            good = None if case.result("confirm", "scaleToZero") else self._good(case)
         except NotFound:
             return Outcome("later", said="the target's ReplicaSet is gone; choosing again", again="confirm")
-        self._duty.demand(case.name)
+        self._duty.demand(case)
         try:
             self._cluster.json_patch(path, patch_for(case, deployment, good))
         except Invalid:
@@ -80,20 +86,26 @@ class Revert:
                 return Outcome("later", said="the Deployment changed under the patch")
             # Unchanged, and yet a `test` failed: the server may write the template's JSON in other bytes than we do,
             # and compares those. Its resourceVersion, digits alone, says as much: nothing has changed since `again`.
-            self._duty.demand(case.name)
+            self._duty.demand(case)
             self._cluster.json_patch(path, patch_for(case, again, good, by_version=True))
         return self._reverted(case)
 
     def _reverted(self, case: Case) -> Outcome:
         target = case.result("confirm", "targetRevision")
         said = f"revision {case.bad} was rolled back to {target}"
+        if case.result("confirm", "scaleToZero"):
+            said = f"revision {case.bad}, the only one, was scaled to 0"
         unmarked = ""
         try:
             condemn(self._cluster, case)
         except Fault as fault:  # the rollback is made all the same; `verify` tries the mark again
             unmarked = fault.said
-        result = {"from": case.bad, "to": target, "newRevision": case.bad + 1, "unmarked": unmarked}
+        newest = case.bad if case.result("confirm", "scaleToZero") else case.bad + 1
+        result = {"from": case.bad, "to": target, "newRevision": newest, "unmarked": unmarked}
         return Outcome("done", result, said)
+
+    def _good(self, case: Case) -> dict[str, Any]:
+        return self._template(case, str(case.result("confirm", "targetReplicaSet")))
 
     def _template(self, case: Case, replica_set: str) -> dict[str, Any]:
         whole = self._cluster.get(paths.replica_sets(case.namespace, replica_set))
@@ -101,13 +113,41 @@ class Revert:
 
 
 def patch_for(
-    case: Case, deployment: dict[str, Any], template: dict[str, Any], *, by_version: bool = False
+    case: Case, deployment: dict[str, Any], template: dict[str, Any] | None, *, by_version: bool = False
 ) -> list[dict[str, Any]]:
     """Make the revert's JSON patch: `test` UID and template, `replace` the template, say who did it and why.
 
-    `by_version` tests the resourceVersion in place of the template, which fails on any change, status included.
-    `newRevision` is what the Deployment controller will number it: one above the newest, which is the bad one. By it
-    the daemon knows its own revert, and doesn't judge it as a rollout.
+    `template` None scales to 0 instead, where there is no revision to go back to. `by_version` tests the
+    resourceVersion in place of the template, which fails on any change, status included.
+    """
+    tested, expected = "/spec/template", deployment["spec"]["template"]
+    if by_version:
+        tested, expected = "/metadata/resourceVersion", deployment["metadata"]["resourceVersion"]
+    change: dict[str, Any] = {"op": "replace", "path": "/spec/template", "value": template}
+    if template is None:
+        change = {"op": "add", "path": "/spec/replicas", "value": 0}
+    ops: list[dict[str, Any]] = [
+        {"op": "test", "path": "/metadata/uid", "value": case.uid},
+        {"op": "test", "path": tested, "value": expected},
+        change,
+    ]
+    notes = deployment["metadata"].get("annotations")
+    if not notes:
+        ops.append({"op": "add", "path": "/metadata/annotations", "value": {}})
+    for key, value in _said(case).items():
+        ops.append({"op": "add", "path": f"/metadata/annotations/{paths.pointer(key)}", "value": value})
+    # `kubectl rollout undo` brings a ReplicaSet's marks to the Deployment, whence they'd cover the next one's.
+    for key in MARKS:
+        if key in (notes or {}):
+            ops.append({"op": "remove", "path": f"/metadata/annotations/{paths.pointer(key)}"})
+    return ops
+
+
+def _said(case: Case) -> dict[str, str]:
+    """The annotations that say what was done, and why.
+
+    `revision` is what the Deployment controller will number it: one above the newest, which is the bad one. By it the
+    daemon knows its own revert, and doesn't judge it as a rollout. Scaled to 0, the revision stays.
     """
     target = case.result("confirm", "targetRevision")
     note = {
@@ -120,21 +160,11 @@ def patch_for(
         "reason": case.said,
     }
     cause = f"canary-watch rolled back from revision {case.bad} to {target}: {case.said} (case {case.id})"
-    tested, expected = "/spec/template", deployment["spec"]["template"]
-    if by_version:
-        tested, expected = "/metadata/resourceVersion", deployment["metadata"]["resourceVersion"]
-    ops: list[dict[str, Any]] = [
-        {"op": "test", "path": "/metadata/uid", "value": case.uid},
-        {"op": "test", "path": tested, "value": expected},
-        {"op": "replace", "path": "/spec/template", "value": template},
-    ]
-    notes = deployment["metadata"].get("annotations")
-    if not notes:
-        ops.append({"op": "add", "path": "/metadata/annotations", "value": {}})
-    for key, value in ((ROLLED_BACK, json.dumps(note, ensure_ascii=False)), (CHANGE_CAUSE, cause)):
-        ops.append({"op": "add", "path": f"/metadata/annotations/{paths.pointer(key)}", "value": value})
-    # `kubectl rollout undo` brings a ReplicaSet's marks to the Deployment, whence they'd cover the next one's.
-    for key in (VERDICT, VERDICT_OF, DOUBTED, STARTED):
-        if key in (notes or {}):
-            ops.append({"op": "remove", "path": f"/metadata/annotations/{paths.pointer(key)}"})
-    return ops
+    if case.result("confirm", "scaleToZero"):
+        note |= {
+            "revision": case.bad,
+            "replicaSet": case.result("confirm", "badUid"),
+            "replicas": case.result("confirm", "replicas"),
+        }
+        cause = f"canary-watch scaled revision {case.bad} to 0: {case.said} (case {case.id})"
+    return {ROLLED_BACK: json.dumps(note, ensure_ascii=False), CHANGE_CAUSE: cause}

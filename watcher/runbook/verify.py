@@ -1,4 +1,4 @@
-"""Step 3 of the runbook: rollout status, the running image, /readyz, and the breached check under its threshold."""
+"""Step 3 of the runbook: rollout status, the running image, /readyz, and the breached check back to its baseline."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from watcher.judgement.rollouts import rolled_back_note
 from watcher.runbook.case import Case
 from watcher.runbook.confirm import newest_revision, selector_query
 from watcher.runbook.marks import condemn
+from watcher.runbook.migrations import carried
+from watcher.runbook.owners import owner_of, said_writer
 from watcher.runbook.ports import Cluster, Probe, Recheck
 from watcher.runbook.step import Outcome
-from watcher.runbook.templates import images_of
+from watcher.runbook.templates import images_of, same_template
 from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import paths
 from watcher.systems.kubernetes.faults import NotFound
@@ -51,15 +53,14 @@ class Verify:
         return case.rolled_back and not case.outcome and not case.step("verify").over
 
     def carry_out(self, case: Case, now: float) -> Outcome:
-        """Check all four parts; later while one doesn't hold yet, done when all hold or the time is over."""
+        """Check every part; later while one doesn't hold yet, done when all hold or the time is over."""
         try:
             deployment = self._cluster.get(paths.deployments(case.namespace, case.deployment))
         except NotFound:
             said = "the Deployment was deleted before the rollback could be verified"
             return Outcome("done", {"verified": False}, said, case_outcome="overtaken")
-        if _changed_again(case, deployment):
-            said = "the Deployment was changed again before the rollback could be verified"
-            return Outcome("done", {"verified": False}, said, case_outcome="overtaken")
+        if changed_again(case, deployment):
+            return Outcome("done", {"verified": False}, self._said_changed(case, deployment), case_outcome="overtaken")
         parts = list(self._parts(case, deployment, now))
         result: dict[str, Any] = {"parts": [{"name": p.name, "holds": p.holds, "said": p.said} for p in parts]}
         failing = "; ".join(part.said for part in parts if not part.holds)
@@ -72,6 +73,19 @@ class Verify:
             said = f"not verified within {case.verify_within:.0f} s: {failing}"
             return Outcome("done", {**result, "verified": False}, said, case_outcome="not-verified")
         return Outcome("later", result, failing or unmarked)
+
+    def _said_changed(self, case: Case, deployment: dict[str, Any]) -> str:
+        """Who did what: another controller that puts the bad template back isn't fought, and is named."""
+        writer = said_writer(deployment, owner_of(deployment)) or "somebody else"
+        try:
+            bad = self._cluster.get(paths.replica_sets(case.namespace, case.bad_replica_set))
+        except NotFound:
+            bad = {"spec": {"template": {}}}
+        if same_template(deployment["spec"]["template"], bad["spec"]["template"]):
+            return (
+                f"revision {case.bad}, which was rolled back, was put back by {writer}, before that could be verified"
+            )
+        return f"the Deployment was changed again by {writer}, before the rollback could be verified"
 
     def _mark(self, case: Case) -> str:
         """Condemn the bad revision where the revert couldn't; what is in the way, if anything."""
@@ -90,6 +104,8 @@ class Verify:
         yield _part("readyz", lambda: self._readyz(case, deployment, pods))
         idle = deployment["spec"].get("replicas") == 0
         yield _part("check", lambda: (True, "check: not asked, scaled to 0 pods") if idle else self._recheck(case, now))
+        if carried(case):
+            yield _part("schema", lambda: _schema(case))
 
     def _readyz(self, case: Case, deployment: dict[str, Any], pods: _Pods) -> tuple[bool, str]:
         """GET /readyz on each pod, at the readinessProbe's port and path, else at the first container port."""
@@ -116,10 +132,14 @@ class Verify:
             return self._probe(f"{scheme}://{host}:{port}/{path.lstrip('/')}", PROBE_TIMEOUT)
 
 
-def _changed_again(case: Case, deployment: dict[str, Any]) -> bool:
-    """A new image by `kubectl set image` keeps our note, but not the revision's number."""
+def changed_again(case: Case, deployment: dict[str, Any]) -> bool:
+    """Say whether somebody has changed the Deployment since the rollback.
+
+    A new image by `kubectl set image` keeps our note, but not the revision's number.
+    """
     ours = rolled_back_note(deployment).get("case") == case.id and deployment["metadata"].get("uid") == case.uid
-    return not ours or newest_revision(deployment) > int(case.result("revert", "newRevision"))
+    scaled_up = case.result("confirm", "scaleToZero") and deployment["spec"].get("replicas") != 0
+    return not ours or bool(scaled_up) or newest_revision(deployment) > int(case.result("revert", "newRevision"))
 
 
 def _part(name: str, look: Callable[[], tuple[bool, str]]) -> Part:
@@ -176,8 +196,19 @@ def _belongs(pod: dict[str, Any], uid: object) -> bool:
     return owned and not over and not meta.get("deletionTimestamp")
 
 
+def _schema(case: Case) -> tuple[bool, str]:
+    """The schema goes with the code that is back; `migrate` sees to it."""
+    record, wanted = case.step("migrate"), case.result("plan", "to")
+    if record.result.get("matches"):
+        return True, f"schema at {wanted}, as the code that is back expects"
+    why = f" ({record.error})" if record.error else ""
+    return False, f"schema: not yet back at {wanted}{why}"
+
+
 def _image(case: Case, deployment: dict[str, Any], pods: _Pods) -> tuple[bool, str]:
     """The runbook's jsonpath on the Deployment, and the same on the pods that run."""
+    if case.result("confirm", "scaleToZero"):
+        return True, "image: none, scaled to 0 pods"
     wanted = str(case.result("confirm", "targetImage"))
     declared = images_of(deployment["spec"]["template"])
     if declared != wanted:

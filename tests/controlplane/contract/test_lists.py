@@ -88,7 +88,7 @@ def test_field_selectors(bed: Bed) -> None:
     assert bed.http.request("GET", bed.path("leases", fieldSelector="spec.holder=a")).status_code == 400
     bed.http.create(bed.path("deployments"), deployment("shop", "shop:1"))
     bed.settled("shop")
-    assert len(bed.items("pods", fieldSelector="status.phase=Running,spec.nodeName=node-1")) == 2
+    assert len(bed.items("pods", fieldSelector=f"status.phase=Running,spec.nodeName={bed.node.name}")) == 2
     assert bed.items("pods", fieldSelector="status.phase=Pending") == []
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from watcher.sandbox.cluster import patches, refusal
 from watcher.sandbox.cluster.defaults import fill_in
-from watcher.sandbox.cluster.kinds import JOB, NAMESPACE, POD, Kind, Object
+from watcher.sandbox.cluster.kinds import JOB, NAMESPACE, NODE, POD, Kind, Object
 from watcher.sandbox.cluster.rules import check
 from watcher.sandbox.cluster.store import Store
 
@@ -68,7 +68,7 @@ class Api:
         metadata.update(uid=str(uuid.uuid4()), creationTimestamp=timestamp(time.time()))
         if kind.generation:
             metadata["generation"] = 1
-        if kind.status:
+        if kind.status and kind is not NODE:  # a kubelet registers itself with its status
             item.pop("status", None)
         fill_in(kind, item)
         check(kind, item, None)

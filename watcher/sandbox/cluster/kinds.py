@@ -46,6 +46,7 @@ class Kind:
 
 NAMESPACE = Kind("", "namespaces", "Namespace", ("ns",), namespaced=False, status=True, fields=("status.phase",))
 POD = Kind("", "pods", "Pod", ("po",), status=True, fields=("status.phase", "spec.nodeName", "status.podIP"))
+NODE = Kind("", "nodes", "Node", ("no",), namespaced=False, status=True)
 CONFIG_MAP = Kind("", "configmaps", "ConfigMap", ("cm",))
 EVENT = Kind("", "events", "Event", ("ev",), fields=("involvedObject.name", "involvedObject.kind", "reason", "type"))
 DEPLOYMENT = Kind("apps", "deployments", "Deployment", ("deploy",), status=True, generation=True)
@@ -53,7 +54,7 @@ REPLICA_SET = Kind("apps", "replicasets", "ReplicaSet", ("rs",), status=True, ge
 JOB = Kind("batch", "jobs", "Job", status=True, fields=("status.successful",))
 LEASE = Kind("coordination.k8s.io", "leases", "Lease")
 
-KINDS = (NAMESPACE, POD, CONFIG_MAP, EVENT, DEPLOYMENT, REPLICA_SET, JOB, LEASE)
+KINDS = (NAMESPACE, NODE, POD, CONFIG_MAP, EVENT, DEPLOYMENT, REPLICA_SET, JOB, LEASE)
 GROUPS = (*dict.fromkeys(kind.group for kind in KINDS if kind.group), "events.k8s.io")
 """The last has no kinds of its own: `events.py` shows core/v1's Events under it."""
 

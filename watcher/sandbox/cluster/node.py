@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import queue
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from typing import Protocol
 from watcher.sandbox.cluster.api import timestamp
 from watcher.sandbox.cluster.client import Refused
 from watcher.sandbox.cluster.kinds import Object
+from watcher.sandbox.cluster.kubelet import Kubelet
 from watcher.sandbox.cluster.runners import Process, Runner
 from watcher.sandbox.cluster.statuses import ended_status, running_status, waiting_status
 
@@ -60,13 +63,14 @@ class Api(Protocol):
 
 @dataclass
 class _Pod:
-    """A pod on the node; `runner` is None while it waits to be restarted."""
+    """A pod on the node; `runner` is None while it waits to be restarted, `last` is the one before."""
 
     item: Object
     runner: Runner | None
     started: float
     ready: bool = False
     restarts: int = 0
+    last: Runner | None = None
     over: bool = False
 
 
@@ -75,7 +79,10 @@ class Node:
 
     `run` gets the pod with its `status.podIP`, the next of `addresses`. The real API server's pod proxy reaches no
     loopback address; there, give it the host's own. The client is the node's: it closes it at its end.
-    Without `binds`, pods run without being bound: a cluster with real nodes deletes those bound to one it doesn't know.
+    Its `name` is its own: several may run at once. It is registered as a Node object while it runs, with a kubelet's
+    port at which API servers get its pods' logs: those of processes, "" of the others.
+    Without `binds`, pods run without being bound, and there is no Node object and no log: a cluster with real nodes
+    deletes the pods bound to one that it doesn't know, and would send its own pods to one that it does.
     """
 
     def __init__(
@@ -88,7 +95,7 @@ class Node:
         binds: bool = True,
     ) -> None:
         self._binds = binds
-        self.name = "node-1"
+        self.name = f"node-{secrets.token_hex(4)}"
         self._client = client
         self._run = run
         self._pods_path = f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods"
@@ -97,12 +104,18 @@ class Node:
         self._pods: dict[str, _Pod] = {}
         self._ended = threading.Event()
         self._helpers: list[threading.Thread] = []
+        self._kubelet: Kubelet | None = None
+        self._registering = threading.Lock()
+        self._registered = False
         self._threads = [
             threading.Thread(target=loop, name=f"{self.name}-{loop.__name__}", daemon=True)
             for loop in (self._follow, self._work)
         ]
 
     def __enter__(self) -> Node:
+        if self._binds:
+            self._kubelet = Kubelet(self._log)
+            self._kubelet.start()
         for thread in self._threads:
             thread.start()
         return self
@@ -111,17 +124,44 @@ class Node:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self._ended.set()
+        with self._registering, contextlib.suppress(OSError, Refused):
+            if self._registered:
+                self._client.delete(f"/api/v1/nodes/{self.name}", {})
         self._client.close()
         for thread in [*self._threads, *self._helpers]:
             thread.join(timeout=10)
         for pod in self._pods.values():
             if pod.runner:
                 pod.runner.stop()
+        if self._kubelet:
+            self._kubelet.stop()
+
+    def _register(self) -> None:
+        """Create the Node object. Where that is refused pods run all the same, and nobody can read their logs."""
+        with self._registering:
+            if self._kubelet and not self._registered and not self._ended.is_set():
+                try:
+                    self._client.create("/api/v1/nodes", self._kubelet.node(self.name))
+                except Refused as refused:
+                    if not 400 <= refused.code < 500:
+                        raise
+                self._registered = True
+
+    def _log(self, namespace: str, name: str, container: str) -> bytes | None:
+        """What the kubelet gives: a container's log, None for a pod that the node doesn't know."""
+        for pod in list(self._pods.values()):
+            if (pod.item["metadata"]["namespace"], _name(pod.item)) == (namespace, name):
+                runner = pod.runner or pod.last
+                if isinstance(runner, Process) and runner.container == container:
+                    return runner.output.text()
+                return b""
+        return None
 
     def _follow(self) -> None:
         """Turn the API server's pods into events, for as long as the node runs."""
         while not self._ended.is_set():
             try:
+                self._register()
                 listed = self._client.get(self._pods_path)
                 self._events.put(("LIST", listed))
                 version = listed["metadata"]["resourceVersion"]
@@ -216,7 +256,7 @@ class Node:
             self._client.merge(f"{_path(pod.item)}/status", {"status": ended_status(pod.item, code, pod.started)})
             pod.over = True
         else:
-            pod.runner, pod.started, pod.ready = None, time.time(), False
+            pod.last, pod.runner, pod.started, pod.ready = pod.runner, None, time.time(), False
             pod.restarts += 1
             self._client.merge(f"{_path(pod.item)}/status", {"status": waiting_status(pod.item, code, pod.restarts)})
 

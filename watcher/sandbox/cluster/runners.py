@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
 import subprocess
 import threading
+import time
 from typing import Protocol
 
 from watcher.sandbox.cluster.kinds import Object
+from watcher.sandbox.cluster.output import Output
 
 STOP_SECONDS = 2.0
 PROBE_SECONDS = 0.2
@@ -34,14 +37,16 @@ class Process:
     """The command of a pod's first container as a local process.
 
     Its `env` (plain values and `fieldRef`), `args`, `workingDir` and HTTP `readinessProbe` are honoured. Of this
-    process's environment only PATH is passed on, for a container sees nothing of a host's. It ends with its whole
-    process group.
+    process's environment only PATH is passed on, for a container sees nothing of a host's. Its whole process group ends
+    with it, as everything in a container does. `container` is that container's name, `output` what it has written.
     """
 
     def __init__(self, pod: Object) -> None:
         container = pod["spec"]["containers"][0]
+        self.container = str(container["name"])
+        self.output = Output()
         self._ended = threading.Event()
-        self._failed = False
+        self._exited: float | None = None
         try:
             self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
                 [*container.get("command", ()), *container.get("args", ())],
@@ -52,12 +57,13 @@ class Process:
                 },
                 cwd=container.get("workingDir") or "/",
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stdout=self.output.pipe,
+                stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         except (OSError, IndexError):
             self._process = None
+        self.output.collect()
         probe = container.get("readinessProbe", {}).get("httpGet")
         self._ready = probe is None
         if probe and self._process:
@@ -69,16 +75,27 @@ class Process:
         return self._ready and self.exit_code() is None
 
     def exit_code(self) -> int | None:
-        """Its exit code; 127 for a command that can't be started, 128 and the signal's number if a signal ended it."""
+        """Its exit code; 127 for a command that can't be started, 128 and the signal's number if a signal ended it.
+
+        None until its output has been taken in: whoever sees that it has ended can read all that it wrote.
+        """
         if self._process is None:
             return NOT_FOUND
         code = self._process.poll()
-        return 128 - code if code is not None and code < 0 else code
+        if code is None:
+            return None
+        if self._exited is None:
+            self._exited = time.monotonic()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        if not self.output.whole and time.monotonic() < self._exited + STOP_SECONDS:
+            return None
+        return 128 - code if code < 0 else code
 
     def stop(self) -> None:
         """End it, with SIGTERM first and SIGKILL after `STOP_SECONDS`."""
         self._ended.set()
-        if self._process is None:
+        if self._process is None or self._exited is not None:  # by now its number may be another's
             return
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:

@@ -1,4 +1,4 @@
-"""The embedded API server's HTTP: paths and methods in, `api.py`, `listing.py` and `proxy.py` behind, JSON out."""
+"""The embedded API server's HTTP: paths in, `api.py`, `listing.py`, `logs.py` and `proxy.py` behind, JSON out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from watcher.sandbox.cluster import events, listing, proxy, refusal
+from watcher.sandbox.cluster import events, listing, logs, proxy, refusal
 from watcher.sandbox.cluster.api import Api
 from watcher.sandbox.cluster.kinds import DEPLOYMENT, NAMESPACE, POD, REPLICA_SET, Object, discovery
 from watcher.sandbox.cluster.routes import Route
@@ -134,6 +134,8 @@ class Handler(BaseHTTPRequestHandler):
             route = Route.read(split.path if "/proxy/" in split.path else path)
             if route.kind is POD and route.subresource == "proxy":
                 self._proxy(route, split.query, body)
+            elif route.kind is POD and route.subresource == "log":
+                self._log(route, parameters)
             elif parameters.get("watch") in {"1", "true"} and self.command == "GET":
                 self._watch(route, parameters)
             else:
@@ -256,6 +258,12 @@ class Handler(BaseHTTPRequestHandler):
         pod = self.server.api.read(POD, route.namespace, target.name)
         path = f"/{route.rest}" + (f"?{query}" if query else "")
         passed = proxy.forward(pod, target, self.command, path, proxy.Passed(dict(self.headers.items()), body))
+        self._send(passed.status, passed.body, passed.headers)
+
+    def _log(self, route: Route, parameters: Parameters) -> None:
+        if self.command != "GET":
+            raise refusal.method_not_allowed()
+        passed = logs.read(self.server.api, route.namespace, route.name, parameters)
         self._send(passed.status, passed.body, passed.headers)
 
     def _json(self, body: bytes) -> Any:

@@ -88,7 +88,7 @@ def play(story: Story, daemon: subprocess.Popen[bytes]) -> None:
     story.until(lambda: story.revision() == 3, "the bad release is rolled out", 3)
     if story.until(lambda: story.image() == "shop:2", "the bad release is rolled back", 3):
         screen.phase(f"Rolled back {time.monotonic() - shipped:.0f} s after it was shipped. Now verifying")
-        said = lambda: any("Verified" in m.text for m in town.slack.messages)  # noqa: E731 - named for the lines below
+        said = lambda: any("Verified" in m.text for m in town.slack.top)  # noqa: E731 - named for the lines below
         resolved = lambda: [i.status for i in town.pagerduty.incidents] == ["resolved"]  # noqa: E731 - likewise
         if story.until(said, "the rollback is verified", 4):
             story.until(resolved, "the incident is resolved", 4)
@@ -104,7 +104,7 @@ def play(story: Story, daemon: subprocess.Popen[bytes]) -> None:
 def verify(story: Story, code: int) -> None:
     """Check each claim against the cluster and what the vendors got."""
     town = story.town
-    incidents, messages = town.pagerduty.incidents, town.slack.messages
+    incidents, messages = town.pagerduty.incidents, town.slack.top
     runs = " in `us-east-1` from revision 3 to revision 2. Reason: error-rate"
     story.check(town.verdict("shop:2") == "proven", "the good release is marked proven")
     story.check(town.verdict("shop:3") == "condemned", "the bad release is marked condemned")

@@ -145,7 +145,12 @@ class Town:
                 "fromEmail": USER,
             },
             "slack": {"tokenFile": "slack-token", "channel": "#deploy", "apiUrl": f"{self.slack.url}/api/"},
-            "contacts": {"sre-oncall": {"slack": "S0123ABCD"}},
+            "contacts": {
+                "sre-oncall": {"slack": "S0123ABCD"},
+                "platform-lead": {"slack": "U0789IJKL"},
+                "database-team": {"slack": "S0456EFGH"},
+                "incident-commander": {"slack": "U0COMMAND"},
+            },
         }
         (self.folder / "config.yaml").write_text(json.dumps(config, indent=1))
 

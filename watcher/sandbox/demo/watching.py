@@ -67,7 +67,7 @@ class Watching:
                 self._screen.quote(f"→ PagerDuty incident {incident.id}", text)
 
     def _show_messages(self) -> None:
-        for message in self._town.slack.messages:
+        for message in self._town.slack.top:
             if self._messages.get(message.ts) != message.text:
                 what = "edited" if message.ts in self._messages else "posted"
                 self._messages[message.ts] = message.text

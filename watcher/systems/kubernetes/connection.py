@@ -43,6 +43,7 @@ _LIST_ATTEMPTS = 3
 _LIST_PAGE = 50  # objects; with 4,000 to list, pages of 200 cost 15 MB more, and are no faster
 _CHUNK = 65536
 _PROXIED = 65536  # bytes of a pod's answer that are looked at
+_LOGGED = 65536  # bytes of a pod's log, where a caller does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,29 @@ class Connection:
             # 400 "address not allowed": the pod has no address yet.
             raise Unavailable(fault.said, status=fault.status) if isinstance(fault, Invalid) else fault
         return response.status
+
+    def pod_log(self, namespace: str, pod: str, container: str = "", most: int = _LOGGED) -> str:
+        """Read what a pod's container wrote, standard output and error as one; of its only one where none is named.
+
+        Raises Malformed, lasting, where there is more than `most` bytes of it; Unavailable while the pod has no node;
+        Invalid for a container that the pod doesn't have or that hasn't started; NotFound where the pod or its node is
+        not there. That it came says not that it is whole: a kubelet keeps the newest 10 MiB (`containerLogMaxSize`),
+        and the API server ends its answer in good order where the kubelet's breaks off. What must be whole needs an
+        end of its own to be known by.
+        """
+        query = {"limitBytes": str(most + 1), **({"container": container} if container else {})}
+        ask = _Ask("GET", paths.pod_log(namespace, pod), query)
+        response = self._send(ask, self._timeout)
+        body = self._body(response, ask, max(most + 1, _PROXIED))
+        if response.status == 204:
+            raise Unavailable(f"{ask}: the pod has not been given a node yet", status=204)
+        if response.status != 200:
+            raise self._refused(response.status, response.headers, body, ask)
+        if not response.headers.get("Content-Type", "").startswith("text/plain"):
+            raise Malformed(f"{ask} was answered with something that is not a log")
+        if len(body) > most:
+            raise Malformed(f"{ask}: the log is longer than {most} bytes", lasting=True)
+        return body.decode(errors="replace")
 
     def _json(self, ask: _Ask) -> Json:
         response = self._send(ask, self._timeout)

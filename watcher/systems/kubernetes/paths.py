@@ -46,6 +46,11 @@ def pod_proxy(namespace: str, pod: str, port: int, path: str, scheme: str = "htt
     return f"{pods(namespace)}/{prefix}{_segment(pod)}:{port}/proxy/{path.lstrip('/')}"
 
 
+def pod_log(namespace: str, pod: str) -> str:
+    """Name what a pod's containers have written to standard output and standard error."""
+    return f"{pods(namespace, pod)}/log"
+
+
 def pointer(key: str) -> str:
     """Escape a key for a JSON pointer (RFC 6901), as the paths within a JSON patch are."""
     return key.replace("~", "~0").replace("/", "~1")

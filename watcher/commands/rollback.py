@@ -1,0 +1,117 @@
+"""`canary-watch rollback`: a person opens a case by hand; the daemon takes it through the same steps as its own."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import time
+from dataclasses import dataclass
+from typing import TextIO
+
+from watcher.commands.arguments import Subject
+from watcher.daemon import Daemon
+from watcher.judgement.model import Rollout
+from watcher.judgement.rollouts import History, policies_for, rollout_of, trim_deployment, trim_replica_set
+from watcher.runbook.by_hand import Order, ordered, refused, reordered, under_way
+from watcher.runbook.case import Case, case_name
+from watcher.runbook.cases import Cases
+from watcher.runbook.confirm import held_by
+from watcher.systems.fault import Fault
+from watcher.systems.kubernetes import NotFound, paths
+
+LOOK = 0.5  # seconds between two looks at the case
+TAKEN_UP_WITHIN = 20.0  # seconds, then it is said that no daemon seems to run
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line says: the target's number (0: the newest good one), why, whether to wait for the end."""
+
+    subject: Subject
+    target: int
+    reason: str
+    wait: bool
+
+
+def rollback(daemon: Daemon, asked: Asked, out: TextIO, err: TextIO) -> int:
+    """Open the case and follow it; 0 once it is verified (or opened, without waiting), else 1. Raises Fault."""
+    case = _open(daemon, asked, time.time())
+    out.write(f"case {case.id}: revision {case.bad} is to be rolled back\n")
+    out.flush()
+    return _follow(daemon, case.name, out, err) if asked.wait else 0
+
+
+def _open(daemon: Daemon, asked: Asked, now: float) -> Case:
+    """Write the case, or turn the one that this revision has over; Fault says why it can't be."""
+    rollout = _rollout(daemon, asked.subject, now)
+    policies = policies_for(rollout, daemon.policies)
+    order = Order(asked.target, f"{asked.reason} (ordered by {_who()})", now)
+    scales = any(p.no_earlier_revision == "scale-to-zero" for p in policies)
+    why_not = refused(rollout, order, scale_to_zero=scales)
+    if why_not:
+        raise Fault("canary-watch", why_not, lasting=True)
+    cluster = daemon.settings.cluster
+    store = Cases(daemon.connection, daemon.connection.namespace, f"rollback by hand, {_who()}")
+    fresh = ordered(rollout, (cluster.name, cluster.region), order)
+    try:
+        known = store.read(case_name(rollout.uid, rollout.new.number))
+    except NotFound:
+        return store.open(fresh)
+    why_not = under_way(known)
+    if why_not:
+        raise Fault("canary-watch", why_not, lasting=True)
+    case = reordered(known, order)
+    store.save(case)
+    return case
+
+
+def _rollout(daemon: Daemon, subject: Subject, now: float) -> Rollout:
+    """The Deployment's newest rollout, from the API server itself; Fault where a pause holds it."""
+    connection = daemon.connection
+    try:
+        deployment = connection.get(paths.deployments(subject.namespace, subject.deployment))
+    except NotFound:
+        raise Fault("Kubernetes", f"there is no Deployment {subject} on {connection.server}") from None
+    held = held_by(connection, deployment, dict.fromkeys((subject.namespace, connection.namespace)), now)
+    if held:
+        raise Fault(
+            "canary-watch", f"{held}; resume it first, a pause holds what is ordered by hand, too", lasting=True
+        )
+    listed = connection.get(paths.replica_sets(subject.namespace))
+    small = trim_deployment(deployment)
+    history = History([small], [trim_replica_set(item) for item in listed.get("items") or []])
+    owned = history.of(small)
+    if not owned:
+        raise Fault("canary-watch", f"{subject} has no revision yet", lasting=True)
+    return rollout_of(small, owned, None)
+
+
+def _follow(daemon: Daemon, name: str, out: TextIO, err: TextIO) -> int:
+    """Tell each step's end until the case is closed. Interrupted, the case goes on without."""
+    store = Cases(daemon.connection, daemon.connection.namespace, "")
+    begun, told, warned = time.monotonic(), set[tuple[str, str]](), False
+    while True:
+        case = store.read(name)
+        for step, record in case.steps.items():
+            said = record.error or ("" if record.state == "done" else record.state)
+            if (record.over or record.error) and (step, said) not in told:
+                told.add((step, said))
+                out.write(f"{step}: {record.error or record.state}\n")
+                out.flush()
+        if case.closed is not None:
+            out.write(f"case {case.id} is closed: {case.outcome}\n")
+            return 0 if case.outcome == "verified" else 1
+        if not case.steps and not warned and time.monotonic() - begun > TAKEN_UP_WITHIN:
+            warned = True
+            where = f"is one running that has its cases in Namespace {daemon.connection.namespace}?"
+            err.write(f"canary-watch: no daemon has taken the case up yet; {where} It waits for 10 minutes.\n")
+            err.flush()
+        time.sleep(LOOK)
+
+
+def _who() -> str:
+    """Name who gives the order, as far as this machine knows."""
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (OSError, KeyError):  # no such user in a container
+        return socket.gethostname()

@@ -1,0 +1,85 @@
+"""A rollback that a person orders: the case that they open, which then goes through the same steps as any other. Pure.
+
+`canary-watch rollback` writes it; the daemon takes it up from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from watcher.judgement.model import Rollout
+from watcher.judgement.rollouts import target_of
+from watcher.runbook.case import BY_HAND, Case, case_id
+from watcher.runbook.progress import turned_over
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person wants: to which revision (0: the newest good one), why, and when they said so (epoch seconds)."""
+
+    target: int
+    reason: str
+    at: float
+
+
+def refused(rollout: Rollout, order: Order, *, scale_to_zero: bool) -> str:
+    """Say why an order can't be carried out, and what could be; empty where it can."""
+    every = (rollout.new, *rollout.earlier)
+    numbers = ", ".join(str(revision.number) for revision in every)
+    if not rollout.earlier and not scale_to_zero:
+        return f"revision {rollout.new.number} is the only one: there is nothing to roll back to"
+    if order.target == rollout.new.number:
+        return f"revision {order.target} is what {rollout.name} has now"
+    condemned = [str(r.number) for r in rollout.earlier if r.verdict == "condemned"]
+    if order.target and target_of(rollout, order.target) is None:
+        if str(order.target) in condemned:
+            return f"revision {order.target} was rolled back itself; there are {numbers}"
+        return f"{rollout.name} has no revision {order.target}; there are {numbers}"
+    if rollout.earlier and target_of(rollout, order.target) is None:
+        return f"every earlier revision of {rollout.name} was rolled back itself: {', '.join(condemned)}"
+    return ""
+
+
+def ordered(rollout: Rollout, place: tuple[str, str], order: Order) -> Case:
+    """Make the case of an order. `place` is the cluster's name and region."""
+    return Case(
+        id=case_id(place, rollout),
+        cluster=place[0],
+        region=place[1],
+        namespace=rollout.namespace,
+        deployment=rollout.deployment,
+        uid=rollout.uid,
+        action="RollBack",
+        reason=BY_HAND,
+        said=order.reason,
+        policy="",
+        check="",
+        bad=rollout.new.number,
+        bad_replica_set=rollout.new.replica_set,
+        opened=order.at,
+        ordered=order.at,
+        rollout_started=rollout.started,
+        target=order.target,
+        scale_to_zero=not rollout.earlier,
+    )
+
+
+def under_way(case: Case) -> str:
+    """Say why there is nothing to order about a revision that has a case; empty where there is.
+
+    A hold, or what has ended without a rollback, can be turned into one.
+    """
+    if case.rolled_back:
+        return f"it was rolled back in case {case.id}"
+    if case.is_open and case.action == "RollBack" and not case.outcome:
+        return f"it is being rolled back in case {case.id}"
+    return ""
+
+
+def reordered(case: Case, order: Order) -> Case:
+    """Turn the revision's case over to the order. What its check found stays in the evidence."""
+    turned = turned_over(case)
+    said = f"{order.reason}; {case.said}" if case.reason != BY_HAND else order.reason
+    return replace(
+        turned, action="RollBack", reason=BY_HAND, said=said, ordered=order.at, target=order.target or case.target
+    )

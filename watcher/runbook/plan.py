@@ -1,0 +1,114 @@
+"""Database migrations, before the revert: did the bad revision carry one, and can it be taken back?
+
+What can't be told is never guessed: the Deployment is held, and the database team called. `migrate` takes it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from watcher.policy.model import Migrations, Policy
+from watcher.runbook.case import UNSETTLED_SCHEMA, Case
+from watcher.runbook.jobs import failure_of, job_for, output_of, run_once, state_of
+from watcher.runbook.migrations import Kind, expected_by, flaw_in, migrations_of, settled_by
+from watcher.runbook.ports import Cluster, Schema
+from watcher.runbook.step import Outcome
+from watcher.systems.fault import Fault
+from watcher.systems.kubernetes import paths
+
+ATTEMPTS = 3  # at what fails, before the Deployment is held for it; it is looked at again from then on
+_HOLDS: dict[Kind, str] = {"irreversible": "irreversible-migration", "destructive": "destructive-migration"}
+
+
+class Plan:
+    """Settle, once the target is confirmed, whether the bad revision's migration can be taken back."""
+
+    name = "plan"
+    lane = "migrations"
+    write_ahead = False
+
+    def __init__(self, cluster: Cluster, schema: Schema, policies: Callable[[], tuple[Policy, ...]]) -> None:
+        self._cluster = cluster
+        self._schema = schema
+        self._policies = policies
+
+    def due(self, case: Case) -> bool:
+        """It follows the confirmation; and goes on under the hold that it has brought about itself."""
+        looking = case.action == "RollBack" or (case.action == "Hold" and case.reason == UNSETTLED_SCHEMA)
+        confirmed = case.step("confirm").state == "done" and case.result("confirm", "targetRevision") is not None
+        return looking and confirmed and not case.outcome and not case.step("plan").over
+
+    def carry_out(self, case: Case, now: float) -> Outcome:
+        """Find out, wait for the plan's Job, or hold the case."""
+        migrations = migrations_of(case, self._policies())
+        if migrations is None or case.result("confirm", "scaleToZero"):
+            return Outcome("skipped", said="no policy speaks of migrations for it")
+        try:
+            return self._settle(case, migrations)
+        except Fault as fault:
+            if fault.lasting or case.action == "Hold" or case.step("plan").failures >= ATTEMPTS - 1:
+                return _unsettled(f"what the release did to the schema can't be found out: {fault}")
+            raise
+
+    def _settle(self, case: Case, migrations: Migrations) -> Outcome:
+        bad = self._template(case, case.bad_replica_set)
+        good = self._template(case, str(case.result("confirm", "targetReplicaSet")))
+        expected = expected_by(case, bad, good, migrations.annotation)
+        current = self._schema(migrations.version) if migrations.version else None
+        flaw = flaw_in(expected, current)
+        if flaw:
+            return _unsettled(flaw)
+        at = current or expected.bad
+        facts = {"from": at, "to": expected.good, "order": migrations.order}
+        if at == expected.good:
+            return Outcome("done", {**facts, "carried": False}, f"it carried no migration: the schema is at {at}")
+        if expected.reversible in ("true", "false"):
+            kind: Kind = "reversible" if expected.reversible == "true" else "irreversible"
+            return _settled(facts, migrations, kind, f'its pod template says reversible: "{expected.reversible}"')
+        return self._ask(case, migrations, bad, facts)
+
+    def _ask(self, case: Case, migrations: Migrations, bad: dict[str, Any], facts: dict[str, Any]) -> Outcome:
+        """Run the plan's Job, and read what it says."""
+        if not migrations.plan:
+            said = "whether it can be taken back isn't known: there is no plan to ask, and its pod template doesn't say"
+            return _unsettled(f"the release carried migration {facts['from']}; {said}")
+        try:
+            body = job_for(case, "plan", bad, migrations, facts["to"])
+        except ValueError as flaw:
+            return _unsettled(f"no Job can be made: {flaw}")
+        job = run_once(self._cluster, case, body)
+        state, why = state_of(job)
+        if state == "active":
+            return Outcome("later", case.step("plan").result, f"waiting for Job {job['metadata']['name']}")
+        if state == "failed":
+            return _unsettled(f"the plan can't be read: {failure_of(self._cluster, case, job, why)}")
+        kind, said = settled_by(output_of(self._cluster, case, job))
+        if kind == "unknown":
+            return _unsettled(f"whether migration {facts['from']} can be taken back isn't known: {said}")
+        if kind == "nothing" and migrations.version:
+            return _unsettled(f"the schema is at {facts['from']}, and yet the plan back says: {said}")
+        if kind == "nothing":
+            return Outcome("done", {**facts, "carried": False}, f"nothing is to be taken back: {said}")
+        return _settled(facts, migrations, kind, said)
+
+    def _template(self, case: Case, replica_set: str) -> dict[str, Any]:
+        whole = self._cluster.get(paths.replica_sets(case.namespace, replica_set))
+        template: dict[str, Any] = whole["spec"]["template"]
+        return template
+
+
+def _settled(facts: dict[str, Any], migrations: Migrations, kind: Kind, said: str) -> Outcome:
+    """What the policy says of a migration of this kind."""
+    result = {**facts, "carried": True, "reversible": kind, "said": said}
+    moved = f"migration {facts['from']} (back to {facts['to']})"
+    if kind == "reversible":
+        return Outcome("done", result, f"it carried {moved}, which can be taken back: {said}")
+    what = f"it carried {moved}, which is {kind}: {said}"
+    if migrations.irreversible == "revert":
+        return Outcome("done", {**result, "left": True}, f"{what}; the policy has the schema left as it is")
+    return Outcome("later", result, what, hold=what, reason=_HOLDS[kind])
+
+
+def _unsettled(why: str) -> Outcome:
+    return Outcome("later", {"unsettled": True}, why, hold=why, reason=UNSETTLED_SCHEMA)
