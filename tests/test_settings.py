@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.policy.policy_texts import RATIO, VALUE, changed
-from watcher import settings
+from watcher import sections, settings
 from watcher.policy.loading import load as load_policies
+
+ROLES = "there are sre-oncall, platform-lead, database-team, incident-commander"
 
 # As in the design, with every key that there is.
 FULL = """\
@@ -21,7 +23,7 @@ prometheus: {url: "http://prometheus.monitoring:9090", timeout: 5s, bearerTokenF
 pagerduty:  {routingKeyFile: secrets/routing-key, apiTokenFile: null, serviceId: null, fromEmail: sre@example.com}
 slack:      {tokenFile: /run/slack-token, channel: "#deploy", apiUrl: "https://slack.com/api/"}
 jira:       {url: null, emailFile: jira-email, tokenFile: jira-token, project: OPS}
-grafana:    {url: "https://grafana.example.com", tokenFile: grafana-token, dashboard: "/d/service?var-deployment=$deployment"}
+grafana:    {url: https://grafana.example.com, tokenFile: a-token, dashboard: "/d/service?var-deployment=$deployment"}
 postmortem: {longerThan: 15m, moreThan: 0.1%, reviewWithin: 48h, timeZone: Europe/Berlin}
 contacts:
   sre-oncall: {slack: "S0123ABCD"}
@@ -53,25 +55,25 @@ def test_every_key_comes_through_and_paths_are_relative_to_the_file(tmp_path: Pa
     loaded, mistakes = settings.load(write(tmp_path, FULL))
     assert mistakes == ()
     assert loaded == settings.Settings(
-        cluster=settings.Cluster(name="shopwave-prod-us-east-1", region="us-east-1"),
+        cluster=sections.Cluster(name="shopwave-prod-us-east-1", region="us-east-1"),
         policies=Path("/etc/canary-watch/policies"),
         interval=15.0,
-        prometheus=settings.Prometheus(url="http://prometheus.monitoring:9090", timeout=5.0),
-        pagerduty=settings.PagerDuty(routing_key_file=tmp_path / "secrets/routing-key", from_email="sre@example.com"),
-        slack=settings.Slack(token_file=Path("/run/slack-token"), channel="#deploy"),
-        jira=settings.Jira(email_file=tmp_path / "jira-email", token_file=tmp_path / "jira-token", project="OPS"),
+        prometheus=sections.Prometheus(url="http://prometheus.monitoring:9090", timeout=5.0),
+        pagerduty=sections.PagerDuty(routing_key_file=tmp_path / "secrets/routing-key", from_email="sre@example.com"),
+        slack=sections.Slack(token_file=Path("/run/slack-token"), channel="#deploy"),
+        jira=sections.Jira(email_file=tmp_path / "jira-email", token_file=tmp_path / "jira-token", project="OPS"),
         contacts={
-            "sre-oncall": settings.Contact(slack="S0123ABCD"),
-            "platform-lead": settings.Contact(slack="U0789IJKL"),
-            "database-team": settings.Contact(slack="S0456EFGH", routing_key_file=tmp_path / "database-key"),
-            "incident-commander": settings.Contact(slack="U0COMMAND"),
+            "sre-oncall": sections.Contact(slack="S0123ABCD"),
+            "platform-lead": sections.Contact(slack="U0789IJKL"),
+            "database-team": sections.Contact(slack="S0456EFGH", routing_key_file=tmp_path / "database-key"),
+            "incident-commander": sections.Contact(slack="U0COMMAND"),
         },
-        grafana=settings.Grafana(
+        grafana=sections.Grafana(
             url="https://grafana.example.com",
-            token_file=tmp_path / "grafana-token",
+            token_file=tmp_path / "a-token",
             dashboard="/d/service?var-deployment=$deployment",
         ),
-        postmortem=settings.Postmortem(time_zone="Europe/Berlin"),
+        postmortem=sections.Postmortem(time_zone="Europe/Berlin"),
         source=tmp_path / "config.yaml",
     )
 
@@ -94,12 +96,12 @@ def test_a_section_left_out_switches_its_vendor_off(tmp_path: Path) -> None:
         ("policies:   /etc/canary-watch/policies\n", "", "1:1: policies is missing", ""),
         ('url: "http://prometheus.monitoring:9090", ', "", "5:13: url is missing", "http://"),
         ("interval:   15s", "intervall:  15s", "3:1: intervall", "did you mean interval?"),
-        ("routingKeyFile", "routing_key_file", "6:14: routing_key_file", "did you mean routingKeyFile?"),
+        ("{routingKeyFile", "{routing_key_file", "6:14: routing_key_file", "did you mean routingKeyFile?"),
         ("interval:   15s", "interval:   15", "3:13: interval: 15 has no unit", "write 15s"),
         ("interval:   15s", "interval:   500ms", "3:13: interval: 500ms is too short", "at least 1s"),
         ("interval:   15s", "interval:   1:30", "3:13: interval: 90 has no unit", "YAML reads 1:30 as 90"),
         ("timeout: 5s", "timeout: 0s", "5:65: timeout", "longer"),
-        ("duration: 15s", "duration: 2s", "11:24: duration: 2s is too short", "at least 3s"),
+        ("duration: 15s", "duration: 2s", "17:24: duration: 2s is too short", "at least 3s"),
         ("namespaces: []", 'namespaces: ["*"]', "4:14: namespaces[0]", "leave namespaces empty"),
         ("namespaces: []", "namespaces: shop", "4:13: namespaces is text", "a list is meant"),
         ("http://prometheus", "prometheus", "5:19: url is not a URL", "http://"),
@@ -107,13 +109,50 @@ def test_a_section_left_out_switches_its_vendor_off(tmp_path: Path) -> None:
         ("https://slack.com/api/", "https://slack.com/api/?a=b", "7:", "must end with its path"),
         ('"#deploy"', "\n  #deploy\n ", "9:2: channel is empty", '"#deploy"'),
         ('"#deploy"', "deploy", "7:52: channel is not a Slack channel", '"#deploy"'),
-        ('"S0123ABCD"', '"@sre-oncall"', "9:34: slack", "a user group (S0123ABCD)"),
-        ('{slack: "S0123ABCD"}', "S0123ABCD", "9:26: sre-oncall is text", "a mapping is meant"),
+        ('"S0123ABCD"', '"@sre-oncall"', "12:23: slack", "a user group (S0123ABCD)"),
+        ('{slack: "S0123ABCD"}', "S0123ABCD", "12:15: sre-oncall is text", "sre-oncall: {slack: S0123ABCD}"),
         ("sre@example.com", "nobody", "6:99: fromEmail is not an e-mail address", ""),
-        ('"0.0.0.0:8080"', "8080", "10:23: address is not an address", "0.0.0.0:8080"),
-        ('"0.0.0.0:8080"', '"0.0.0.0:80800"', "10:23: address is not an address", ""),
+        ('"0.0.0.0:8080"', "8080", "16:23: address is not an address", "0.0.0.0:8080"),
+        ('"0.0.0.0:8080"', '"0.0.0.0:80800"', "16:23: address is not an address", ""),
         ("project: OPS", "project: 1.10", "8:80: project: 1.10 is a number to YAML", "quotes"),
         ("secrets/routing-key", "7", "6:30: routingKeyFile is not a path", ""),
+        ("url: null", "url: shopwave.atlassian.net", "8:19: url is not a URL", "http:// or https://"),
+        ("project: OPS", "issuetype: Bug", "8:71: issuetype is not a key here", "did you mean issueType?"),
+        ("fromEmail: sre@example.com", "alert: 5", "6:95: alert: 5 is a number to YAML", 'write "5" in quotes'),
+        ("url: https://grafana.example.com, ", "", "9:13: url is missing", "url: https://grafana.example.com"),
+        (", tokenFile: a-token", "", "9:13: tokenFile is missing", "/etc/canary-watch/secrets/grafana-token"),
+        ("https://grafana.", "grafana.", "9:19: url is not a URL", "https://"),
+        ('"/d/service?var', '"d/service?var', "9:79: dashboard is not a dashboard", "/d/service?var-deployment="),
+        ('"/d/service?var', '"/d/a service?var', "9:79: dashboard is not a dashboard", ""),
+        (
+            '"/d/service?var',
+            '"https://me:hunter2@g/d/service?var',
+            "9:79: dashboard: holds credentials",
+            "take them out",
+        ),
+        ("deployment=$deployment", "deployment=$pod", "9:79: dashboard: only $namespace and $deployment", ""),
+        ("=$deployment", "=${deployment}", "9:79: dashboard: only $namespace and $deployment", "without braces"),
+        ("longerThan: 15m", "longerThan: 15", "10:26: longerThan: 15 has no unit", "write 15s, 15m or 15h"),
+        ("moreThan: 0.1%", "moreThan: 0.001", "10:41: moreThan: 0.001 is not a share of requests", "like 0.1%"),
+        ("moreThan: 0.1%", "moreThan: 100%", '10:41: moreThan: "100%" is not a share of requests', "like 0.1%"),
+        ("moreThan: 0.1%", "moreThan: 5s", '10:41: moreThan: "5s" is not a share of requests', "like 0.1%"),
+        ("reviewWithin: 48h", "reviewWithin: 0h", "10:61: reviewWithin", "longer"),
+        ("reviewWithin", "reviewIn", "10:47: reviewIn is not a key here", "did you mean reviewWithin?"),
+        ("Europe/Berlin", "europe/berlin", '10:76: timeZone: "europe/berlin" is not a time zone', "Europe/Berlin?"),
+        ("Europe/Berlin", "Mars/Base", '10:76: timeZone: "Mars/Base" is not a time zone', "or UTC"),
+        ("Europe/Berlin", "Europe", '10:76: timeZone: "Europe" is not a time zone', ""),
+        ("  platform-lead", "  platform_lead", "13:3: platform_lead is not a role of the runbook", ROLES),
+        ('  platform-lead: {slack: "U0789IJKL"}\n', "", "11:1: contacts: platform-lead is missing", "platform-lead: {"),
+        ('{slack: "U0COMMAND"}', "{}", "15:3: incident-commander has no handle", "write slack:"),
+        ('{slack: "U0COMMAND"}', "{slack: null}", "15:3: incident-commander has no handle", "write slack:"),
+        ('{slack: "U0COMMAND"}', "{schedule: PABC}", "15:34: schedule: is looked up at", "pagerduty.apiTokenFile"),
+        ('{slack: "U0COMMAND"}', "{pager: PABC}", "15:24: pager is not a key here", "slack, schedule, routingKeyFile"),
+        (
+            '{slack: "U0COMMAND"}',
+            "{slack: U0COMMAND, routingKeyFile: a}",
+            "15:42: routingKeyFile: ",
+            "database-team is",
+        ),
     ],
 )
 def test_a_mistake_in_the_config_is_placed_and_says_what_would_be_right(
@@ -138,14 +177,56 @@ def test_missing_files_are_named_by_their_keys(tmp_path: Path) -> None:
     (tmp_path / "jira-email").write_text("x")
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "routing-key").mkdir()
-    loaded, _ = settings.load(write(tmp_path, changed(FULL, "/run/slack-token", "hunter2")))
+    (tmp_path / "database-key").touch()
+    text = changed(changed(FULL, "/run/slack-token", "hunter2"), "url: null", "url: https://shopwave.atlassian.net")
+    loaded, _ = settings.load(write(tmp_path, text))
     assert loaded is not None
     found = [str(mistake).removeprefix(f"{tmp_path}/config.yaml:") for mistake in settings.missing_files(loaded)]
     assert found == [
         "6:30: routingKeyFile: names no file that can be read from here",
         "7:25: tokenFile: names no file that can be read from here",
-        "8:59: tokenFile: names no file that can be read from here",
+        "8:85: tokenFile: names no file that can be read from here",
+        "9:59: tokenFile: names no file that can be read from here",
+        "14:55: routingKeyFile: names an empty file",
     ]
+
+
+def test_a_jira_without_its_url_misses_no_file(tmp_path: Path) -> None:
+    """`url: null` switches Jira off, so that its files aren't asked for."""
+    loaded, _ = settings.load(write(tmp_path, LEAST + "jira: {url: null, tokenFile: jira-token, project: OPS}\n"))
+    assert loaded is not None
+    assert settings.missing_files(loaded) == ()
+
+
+def test_the_new_sections_have_the_runbooks_defaults(tmp_path: Path) -> None:
+    """A postmortem after 15 minutes or 0.1 % of requests, a review within 48 hours; the runbook's alert; a Task."""
+    loaded, _ = settings.load(write(tmp_path, FULL))
+    assert loaded is not None
+    assert loaded.pagerduty is not None
+    assert loaded.jira is not None
+    assert (loaded.pagerduty.alert, loaded.jira.issue_type) == ("svc-error-rate", "Task")
+    asked, _ = settings.load(write(tmp_path, LEAST))
+    assert asked is not None
+    assert (asked.grafana, asked.jira, dict(asked.contacts)) == (None, None, {})
+    limits = asked.postmortem
+    assert (limits.longer_than, limits.more_than, limits.review_within, limits.time_zone) == (900, 0.001, 172800, "UTC")
+
+
+def test_a_postmortem_for_every_affected_request_can_be_asked_for(tmp_path: Path) -> None:
+    """0 % is a limit, too; and shares are fractions."""
+    for written, share in (("0%", 0.0), ("2.5%", 0.025)):
+        loaded, _ = settings.load(write(tmp_path, changed(FULL, "0.1%", written)))
+        assert loaded is not None
+        assert loaded.postmortem.more_than == share
+
+
+def test_a_dashboard_may_be_a_whole_address(tmp_path: Path) -> None:
+    """One Grafana's link may lead to another, which people use."""
+    address = "https://graphs.example.com/d/service?var-namespace=$namespace"
+    loaded, _ = settings.load(write(tmp_path, changed(FULL, "/d/service?var-deployment=$deployment", address)))
+    assert loaded is not None
+    assert loaded.grafana is not None
+    assert loaded.grafana.dashboard == address
 
 
 def test_policies_are_held_against_the_config(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import cast
 
+from tests.runbook.migrating import unread
 from tests.runbook.parts import NOW, POLICY
 from tests.test_view import World, replica_set
 from watcher.judgement.decide import Brakes
@@ -45,7 +46,7 @@ def watch(world: World, prometheus: Figures, *policies: Policy) -> Watch:
     lanes = Lanes({"probe": 1})
     place, duty = Place("prod", "us-east-1"), Duty(lambda: True, lambda: NOW, 60.0)
     desk = Desk(Cases(cast(Cluster, None), "own", "me"), (), lanes, duty, place)
-    hands = Hands(desk, Marks(cast(Cluster, None), lanes, lambda: True), 15.0, Brakes(), 15.0)
+    hands = Hands(desk, Marks(cast(Cluster, None), lanes, lambda: True, unread), 15.0, Brakes(), 15.0)
     return Watch(world.view, prometheus, SmokeTests(lambda url, timeout: 200, lanes), lambda: policies, hands)
 
 

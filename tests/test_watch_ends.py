@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.runbook.migrating import unread
 from tests.runbook.parts import NOW, until
 from tests.test_view import World, deployment, replica_set
 from tests.test_watch import Figures, value_policy
@@ -58,7 +59,7 @@ class Acting:
         cluster, duty = cast(Cluster, self.shelf), Duty(lambda: True, lambda: NOW, 60.0)
         self.desk = Desk(Cases(cluster, "own", "me"), (), self._lanes, duty, Place("prod", "us-east-1"))
         self.desk.load(NOW, prune=False)
-        hands = Hands(self.desk, Marks(cluster, self._lanes, lambda: True), INTERVAL, Brakes(), 15.0)
+        hands = Hands(self.desk, Marks(cluster, self._lanes, lambda: True, unread), INTERVAL, Brakes(), 15.0)
         policies = (value_policy("p", "q"),)
         self._watch = Watch(
             world.view, prometheus, SmokeTests(lambda url, timeout: 200, self._lanes), lambda: policies, hands

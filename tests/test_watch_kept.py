@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.runbook.migrating import unread
 from tests.runbook.parts import NOW, POLICY, decision, rollout
 from tests.test_view import World, deployment, replica_set
 from tests.test_watch import LABELS, Figures, value_policy
@@ -59,7 +60,7 @@ def watching(world: World, prometheus: Figures, *cases: Case) -> Watch:
     lanes, duty = Lanes({"probe": 1}), Duty(lambda: True, lambda: NOW, 60.0)
     desk = Desk(Cases(cast(Cluster, Drawer(*cases)), "own", "me"), (), lanes, duty, Place("prod", "us-east-1"))
     desk.load(NOW, prune=False)
-    hands = Hands(desk, Marks(cast(Cluster, None), lanes, lambda: True), 15.0, Brakes(), 15.0)
+    hands = Hands(desk, Marks(cast(Cluster, None), lanes, lambda: True, unread), 15.0, Brakes(), 15.0)
     policies = (value_policy("p", "q"),)
     return Watch(world.view, prometheus, SmokeTests(lambda url, timeout: 200, lanes), lambda: policies, hands)
 

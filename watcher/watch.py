@@ -14,9 +14,10 @@ from watcher.judgement.queries import questions, texts_of
 from watcher.judgement.readings import Reading, Subjects, read_ratios, read_values
 from watcher.judgement.rollouts import GRACE, watch_ends
 from watcher.policy.model import Check, Policy, Ratio, SchemaQuery, SmokeJob, Value
-from watcher.runbook.case import Case
+from watcher.runbook.case import UNSETTLED_SCHEMA, Case
 from watcher.runbook.desk import Desk
 from watcher.runbook.marks import Marks
+from watcher.runbook.migrations import asked_of
 from watcher.runbook.ports import Prometheus
 from watcher.runbook.progress import unsettled
 from watcher.smoke import SmokeTests
@@ -26,7 +27,7 @@ from watcher.view import View, Watched
 UNREADABLE = frozenset({"no-threshold", "ambiguous-series"})
 
 # Holds that end, and then in the rollback that was put off: their rollouts stay under watch until then.
-PUT_OFF = frozenset({"paused", "spec-paused", "brake-deployment", "brake-cluster", "past-unknown"})
+PUT_OFF = frozenset({"paused", "spec-paused", "brake-deployment", "brake-cluster", "past-unknown", UNSETTLED_SCHEMA})
 
 Key = tuple[str, int]
 CheckKey = tuple[str, str]
@@ -129,10 +130,15 @@ class Watch:
         for rollout in seen.proven:
             self._marks.prove(rollout)
         self._doubt(seen)
+        self._record(seen)
+
+    def _record(self, seen: Pass) -> None:
+        """Record on the ReplicaSets what can't be told later: a reused one's start, the schema that it serves with."""
+        proven = {rollout.key for rollout in seen.proven}
         for watched in seen.watched:
             if watched.unrecorded:
                 self._marks.record_start(watched.rollout)
-            query = _schema_to_see(watched)
+            query = _schema_to_see(watched, again=watched.rollout.key in proven)
             if query:
                 self._marks.record_schema(watched.rollout, query)
 
@@ -227,16 +233,18 @@ class Watch:
         self._smoke.forget_all_but(keys)
 
 
-def _schema_to_see(watched: Watched) -> SchemaQuery | None:
+def _schema_to_see(watched: Watched, *, again: bool) -> SchemaQuery | None:
     """Where to read the schema's version that a rollout serves with: once, as soon as its revision serves alone.
 
-    Before that, its migration may not be through; long after, the next one's may be.
+    Before that, its migration may not be through; long after, the next one's may be. `again`: as it is proven, for some
+    migrate once the code is out, and what has proven itself has done so with the schema of now.
     """
     new, earlier = watched.rollout.new, watched.rollout.earlier
-    if new.schema or new.replicas == 0 or any(revision.replicas for revision in earlier):
+    if new.replicas == 0 or any(revision.replicas for revision in earlier):
         return None
-    queries = (p.migrations.version for p in watched.policies if p.migrations and p.migrations.version)
-    return next(queries, None)
+    query = next((p.migrations.version for p in watched.policies if p.migrations and p.migrations.version), None)
+    seen = query is not None and new.schema and new.schema_by == asked_of(query)
+    return None if seen and not again else query
 
 
 def _put_off(case: Case) -> bool:

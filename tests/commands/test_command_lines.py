@@ -13,7 +13,7 @@ import pytest
 from watcher.__main__ import main, parser
 
 SHIPPED = Path(__file__).parents[2] / "policies"
-COMMANDS = ("run", "validate", "schema", "pause", "resume", "status")
+COMMANDS = ("run", "validate", "schema", "pause", "resume", "rollback", "status")
 
 
 def call(*arguments: str, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
@@ -72,6 +72,12 @@ def test_help_and_validate_load_no_client() -> None:
         (["validate", "p", "--output", "yaml"], "canary-watch validate: argument --output: invalid choice: 'yaml'"),
         (["pause", "checkout"], "'checkout' is not NAMESPACE/DEPLOYMENT; write it as shop/checkout"),
         (["resume", "shop/checkout/x"], "'shop/checkout/x' is not NAMESPACE/DEPLOYMENT"),
+        (["rollback", "shop/checkout"], "canary-watch rollback: the following arguments are required: --config"),
+        (["rollback", "checkout", "--config", "c.yaml"], "'checkout' is not NAMESPACE/DEPLOYMENT"),
+        (
+            ["rollback", "shop/checkout", "--config", "c.yaml", "--to-revision", "0"],
+            "argument --to-revision: '0' is not a revision; write its number, as kubectl rollout history shows it",
+        ),
         (["resume", "Shop/checkout"], "'Shop/checkout' is not NAMESPACE/DEPLOYMENT"),
         (["pause", "shop/checkout", "--for", "2"], "argument --for: 2 has no unit; write 2s, 2m or 2h"),
         (["pause", "shop/checkout", "--for", "soon"], 'argument --for: "soon" is not a duration; write a number'),

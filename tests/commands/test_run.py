@@ -14,12 +14,12 @@ def test_two_runs_in_a_row_are_harmless(world: World) -> None:
     assert (first.code, second.code) == (0, 0), first.err + second.err
     assert "1 RollBack (above-threshold)" in first.out
     assert first.out.count("\n") == second.out.count("\n") == 1
-    assert f"left open, for the next pass to go on with: test-cluster/{name}/r2-" in first.err
+    assert f"left open, for the next pass to go on with: test-cluster/us-east-1/{name}/r2-" in first.err
     assert "0 rollouts under watch" in second.out
     assert world.image() == "shop:1"
     assert [case["action"] for case in world.cases()] == ["RollBack"]
     patches = [r for r in world.gate.requests if r.method == "PATCH" and r.path.endswith("/deployments/checkout")]
-    assert (len(patches), len(world.pagerduty.incidents), len(world.slack.messages)) == (1, 1, 1)
+    assert (len(patches), len(world.pagerduty.incidents), len(world.slack.top)) == (1, 1, 1)
     assert world.holder() == ""
     assert world.leaks(first, second) == []
 

@@ -36,7 +36,7 @@ def test_status_shows_rollouts_holds_and_cases(world: World) -> None:
     held = next(row for row in rows if row.startswith(f"{name} 2 "))
     assert f"Hold (paused) paused on Deployment {name} until the annotation is removed (load test)" in held
     assert [row for row in rows if row.startswith("Breached (above-threshold) errors/errors: errors 9, above 5 since")]
-    assert [row for row in rows if row.startswith(f"test-cluster/{name}/r2-")]
+    assert [row for row in rows if row.startswith(f"test-cluster/us-east-1/{name}/r2-")]
     assert "page done" in rows
     assert [row for row in rows if row.startswith("announce waiting ") and "rate" in row.lower()], text.out
     rollouts = {one["deployment"]: one for one in found["rollouts"]}
@@ -45,7 +45,8 @@ def test_status_shows_rollouts_holds_and_cases(world: World) -> None:
     assert (rollouts["checkout"]["checks"][0]["observed"], rollouts["checkout"]["revision"]) == (9.0, 2)
     (case,) = found["cases"]
     assert (case["action"], case["reason"], case["deployment"], case["revision"]) == ("Hold", "paused", "checkout", 2)
-    assert {step["step"]: step["state"] for step in case["steps"]} == {"page": "done", "announce": "waiting"}
+    steps = {step["step"]: step["state"] for step in case["steps"]}
+    assert steps == {"confirm": "done", "oncall": "skipped", "page": "done", "announce": "waiting"}
     assert world.writes() == set()
     assert world.objects() == before
     assert world.leaks(text) == []

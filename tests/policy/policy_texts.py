@@ -51,6 +51,31 @@ spec:
     smokeTest: {http: {url: "http://$deployment.$namespace:8080/smoke"}}
 """
 
+MIGRATIONS = """\
+apiVersion: canary-watch/v1
+kind: RollbackPolicy
+metadata: {name: migrated}
+spec:
+  match: {namespaces: [shop], labels: {app: checkout}}
+  watchFor: 30m
+  rollbackTo: {revision: 41}
+  noEarlierRevision: scale-to-zero
+  migrations:
+    app: shop
+    version: {sql: {dsnFile: secrets/dsn, query: SELECT version FROM versions}}
+    down:
+      command: [bin/migrate, $app, $version]
+      plan: [bin/plan, --for=$app, --to=$version]
+      container: web
+      initContainers: [proxy]
+      timeout: 5m
+    order: before
+    irreversible: revert
+  checks:
+  - name: smoke
+    smokeTest: {job: {}}
+"""
+
 
 def changed(text: str, old: str, new: str) -> str:
     """Replace what stands in `text` exactly once."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.policy.policy_texts import RATIO, VALUE, changed
+from tests.policy.held_against import refusals
+from tests.policy.policy_texts import MIGRATIONS, RATIO, VALUE, changed, mistakes_of
 from watcher.commands.policies import schema, validate
 from watcher.policy.document import json_schema
 
@@ -69,54 +69,39 @@ def test_validate_speaks_json(tmp_path: Path) -> None:
     }
 
 
-def refusals(root: dict[str, Any], here: dict[str, Any], value: object, path: str = "") -> Iterator[str]:
-    """Hold a value against the part of JSON Schema that ours uses; give each path that it refuses, and why."""
-    if "$ref" in here:
-        yield from refusals(root, root["$defs"][here["$ref"].rsplit("/", 1)[1]], value, path)
-    if "anyOf" in here and all(list(refusals(root, option, value)) for option in here["anyOf"]):
-        yield f"{path}: fits none"
-    if "oneOf" in here and sum(not list(refusals(root, option, value)) for option in here["oneOf"]) != 1:
-        yield f"{path}: not one of"
-    kinds: dict[str, Any] = {"object": dict, "array": list, "string": str, "number": (int, float), "integer": int}
-    if "type" in here and not isinstance(value, kinds[here["type"]]):
-        yield f"{path}: not {here['type']}"
-    if value not in here.get("enum", [value]) or value != here.get("const", value):
-        yield f"{path}: {value}"
-    if isinstance(value, str) and not re.search(here.get("pattern", ""), value):
-        yield f"{path}: pattern"
-    if isinstance(value, dict):
-        yield from (f"{path}: no {key}" for key in here.get("required", ()) if key not in value)
-        for key, inner in value.items():
-            known = here.get("properties", {}).get(key, here.get("additionalProperties", {}))
-            if known is False:
-                yield f"{path}/{key}: unknown"
-            else:
-                yield from refusals(root, known or {}, inner, f"{path}/{key}")
-    if isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from refusals(root, here.get("items", {}), inner, f"{path}/{index}")
-
-
 @pytest.mark.parametrize("file", sorted(SHIPPED.glob("*.yaml")), ids=lambda file: file.stem)
 def test_the_schema_accepts_the_shipped_policies(file: Path) -> None:
     """An editor with the schema underlines nothing in them."""
-    assert list(refusals(json_schema(), json_schema(), yaml.safe_load(file.read_text()))) == []
+    assert list(refusals(json_schema(), yaml.safe_load(file.read_text()))) == []
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "refused"),
-    [
-        ("watchFor: 30m", "watchFor: 30", "/spec/watchFor: not string"),
-        ("kind: RollbackPolicy", "kind: Rollback", "/kind: Rollback"),
-        ("above: 1%", "abvoe: 1%", "/spec/checks/0/abvoe: unknown"),
-        ("above: 1%", "above:", "/spec/checks/0/above: fits none"),
-        ("    above: 1%", "    value: up\n    above: 1%", "/spec/checks/0: not one of"),
-    ],
-)
-def test_the_schema_refuses_what_the_loader_refuses(old: str, new: str, refused: str) -> None:
-    """An editor underlines units left out, unknown and empty keys, and two questions in one check."""
-    written = yaml.safe_load(changed(RATIO, old, new))
-    assert refused in list(refusals(json_schema(), json_schema(), written))
+REFUSED = [
+    (RATIO, "watchFor: 30m", "watchFor: 30", "/spec/watchFor: not string"),
+    (RATIO, "kind: RollbackPolicy", "kind: Rollback", "/kind: Rollback"),
+    (RATIO, "above: 1%", "abvoe: 1%", "/spec/checks/0/abvoe: unknown"),
+    (RATIO, "above: 1%", "above:", "/spec/checks/0/above: fits none"),
+    (RATIO, "    above: 1%", "    value: up\n    above: 1%", "/spec/checks/0: not one of"),
+    (MIGRATIONS, "revision: 41", "revision: 0", "/spec/rollbackTo/revision: below 1"),
+    (MIGRATIONS, "{revision: 41}", "41", "/spec/rollbackTo: not object"),
+    (MIGRATIONS, "scale-to-zero", "scaleToZero", "/spec/noEarlierRevision: scaleToZero"),
+    (MIGRATIONS, "{sql: {", "{annotation: a/b, sql: {", "/spec/migrations/version: not one of"),
+    (MIGRATIONS, "secrets/dsn", "'postgresql://u:p@h/d'", "/spec/migrations/version/sql/dsnFile: pattern"),
+    (MIGRATIONS, "app: shop", "app: sh-op", "/spec/migrations/app: pattern"),
+    (MIGRATIONS, "    app: shop\n", "", "/spec/migrations: fits none"),
+    (MIGRATIONS, "$app, $version]", "$app]", "/spec/migrations/down/command: contains none"),
+    (MIGRATIONS, "      command: [bin/migrate, $app, $version]\n", "", "/spec/migrations/down: plan without command"),
+    (MIGRATIONS, "order: before", "order: first", "/spec/migrations/order: first"),
+]
+
+
+@pytest.mark.parametrize(("text", "old", "new", "refused"), REFUSED, ids=lambda given: str(given)[:40])
+def test_the_schema_refuses_what_the_loader_refuses(
+    tmp_path: Path, text: str, old: str, new: str, refused: str
+) -> None:
+    """An editor underlines units left out, unknown and empty keys, and keys that don't go together."""
+    broken = changed(text, old, new)
+    assert mistakes_of(tmp_path, broken) != []
+    assert refused in list(refusals(json_schema(), yaml.safe_load(broken)))
 
 
 def described(schema: dict[str, Any]) -> Iterator[tuple[str, bool]]:
@@ -131,6 +116,8 @@ def test_every_key_of_the_schema_is_described() -> None:
     out = io.StringIO()
     assert schema(out) == 0
     keys = dict(described(json.loads(out.getvalue())))
-    assert {"watchFor", "ratio", "for", "promqlCheck", "timeout"} <= keys.keys()
+    new = {"rollbackTo", "revision", "noEarlierRevision", "migrations", "app", "version", "sql", "django", "dsnFile"}
+    new |= {"query", "annotation", "down", "command", "plan", "container", "initContainers", "order", "irreversible"}
+    assert {"watchFor", "ratio", "for", "promqlCheck", "timeout"} | new <= keys.keys()
     assert [key for key, has_one in keys.items() if not has_one] == []
     assert "null" not in out.getvalue(), "an empty key is a mistake"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,6 +29,8 @@ from watcher.systems.secret_file import SecretFile
 from watcher.systems.slack import Slack, SlackSettings
 
 Json = dict[str, Any]
+ALERT = "svc-error-rate"
+NUMBERS = itertools.count(1)
 TOKEN, SENDER, TIMEOUT = "u+token", "canary-watch@example.com", 0.4
 
 
@@ -108,7 +112,8 @@ class Shop:
 @pytest.fixture
 def shop(cluster: Connection, request: pytest.FixtureRequest) -> Iterator[Shop]:
     """The shop at revision 2, which is the bad one."""
-    namespace = "t-" + request.node.name.translate({ord(c): "-" for c in "[]_.,/ "}).lower().strip("-")[:40].strip("-")
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
+    namespace = f"t-{words[:40].strip('-')}-{next(NUMBERS)}"  # a former one of that name may not be gone yet
     cluster.create(paths.namespaces(), {"metadata": {"name": namespace}})
     made = Shop(cluster, namespace, Line(cluster))
     body = {
@@ -173,7 +178,7 @@ def pagerduty(pagerduty_api: pagerduty_stand_in.PagerDuty, secret: Callable[[str
 @pytest.fixture
 def pager(pagerduty: PagerDuty) -> PagerDutyPager:
     """PagerDuty as the daemon uses it."""
-    return PagerDutyPager(pagerduty, can_link=True)
+    return PagerDutyPager(pagerduty, can_link=True, alert=ALERT)
 
 
 class Ready(BaseHTTPRequestHandler):

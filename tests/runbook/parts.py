@@ -123,6 +123,11 @@ class Line:
         """Patch."""
         return self._passed("json_patch", path, lambda: self.inner.json_patch(path, [dict(op) for op in ops]))
 
+    def pod_log(self, namespace: str, pod: str, container: str = "") -> str:
+        """Read a pod's log."""
+        self.calls.append(("pod_log", f"{namespace}/{pod}/{container}"))
+        return self.inner.pod_log(namespace, pod, container)
+
     def pod_get(self, namespace: str, pod: str, port: int, path: str, scheme: str = "http") -> int:
         """Ask a pod."""
         self.calls.append(("pod_get", f"{scheme}://{pod}:{port}{path}"))

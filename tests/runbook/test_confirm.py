@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from tests.runbook.conftest import Shop
+from tests.runbook.conftest import Shop, template
 from tests.runbook.hands import confirm, confirmed, revert
-from tests.runbook.parts import NOW, OWN, until
+from tests.runbook.parts import NOW, OWN, cut, until
 from watcher.judgement.rollouts import write_time
+from watcher.runbook.case import StepRecord
+from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import paths
 
 
@@ -118,3 +122,80 @@ def test_a_condemned_revision_is_no_target(shop: Shop) -> None:
     assert confirm(shop, shop.case()).result["targetRevision"] == 1
     mark(shop, 1, "condemned")
     assert "no earlier revision is left" in confirm(shop, shop.case()).escalate
+
+
+def test_the_facts_are_recorded(shop: Shop) -> None:
+    """History, changes, owner, writer, labels, ticket and dashboard are there for whoever reads the case."""
+    shop.annotate(shop.path, ticket="OPS-12", dashboard="x" * 9000)
+    notes = {"meta.helm.sh/release-name": "checkout", "meta.helm.sh/release-namespace": shop.namespace}
+    labels = {"tier": "web", "app.kubernetes.io/managed-by": "Helm"}
+    shop.connection.merge_patch(shop.path, {"metadata": {"annotations": notes, "labels": labels}})
+    result = confirm(shop, shop.case()).result
+    assert [one["revision"] for one in result["history"]] == [2, 1]
+    assert result["changes"] == ["image of `shop`: shop:1 → shop:2"]
+    assert (result["ticket"], len(result["dashboard"])) == ("OPS-12", 500)
+    assert (result["labels"], "Helm" in result["owner"]) == (labels, True)
+    assert result["writer"]
+
+
+def test_no_secret_value_is_recorded(shop: Shop) -> None:
+    """What changed in the environment is named; its values are not."""
+    env = [{"name": "API_TOKEN", "value": "hunter2-hunter2"}, {"name": "LEVEL", "value": "debug"}]
+    changed = template("shop:3")
+    changed["spec"]["containers"][0]["env"] = env
+    shop.connection.merge_patch(shop.path, {"spec": {"template": changed}})
+    until(lambda: shop.settled() and 3 in shop.revisions(), "revision 3")
+    result = confirm(shop, shop.case()).result
+    assert "API_TOKEN" in str(result["changes"])
+    assert "hunter2" not in str(result)
+
+
+@pytest.mark.parametrize("action", ["Hold", "Escalate"])
+def test_facts_without_a_rollback(shop: Shop, action: Any) -> None:
+    """The facts alone: nothing is confirmed, no target settled."""
+    case = replace(shop.case(), action=action)
+    outcome = confirm(shop, case)
+    assert (outcome.state, outcome.result["badImage"]) == ("done", "shop:2")
+    assert not [key for key in outcome.result if key.startswith("target")]
+
+
+def test_facts_that_can_not_be_had_hold_up_nothing(shop: Shop) -> None:
+    """Three attempts, then it is paged without; a Deployment that is gone, or another one of its name, has none."""
+    case = replace(shop.case(), action="Hold")
+    shop.line.before = lambda method, path: cut()
+    for failures in (0, 1):
+        with pytest.raises(Fault):
+            confirm(shop, case.with_step("confirm", StepRecord(failures=failures)))
+    assert confirm(shop, case.with_step("confirm", StepRecord(failures=2))).state == "skipped"
+    shop.line.before = lambda method, path: None
+    assert confirm(shop, replace(case, uid="another")).state == "skipped"
+    shop.connection.delete(shop.path)
+    assert confirm(shop, case).state == "skipped"
+
+
+def test_a_demanded_target_or_none(shop: Shop) -> None:
+    """The policy's revision and no other, also by a number that it had before; a condemned one never."""
+    shop.ship("shop:3")
+    case = shop.case()
+    assert confirm(shop, replace(case, target=1)).result["targetRevision"] == 1
+    mark(shop, 2, "proven")
+    assert confirm(shop, replace(case, target=1)).result["targetRevision"] == 1
+    mark(shop, 1, "condemned")
+    for target in (1, 3, 7):
+        assert f"revision {target} can't be rolled back to" in confirm(shop, replace(case, target=target)).escalate
+    shop.ship("shop:2")
+    shop.ship("shop:5")
+    assert confirm(shop, replace(shop.case(), target=2)).result["targetRevision"] == 4
+
+
+def test_a_case_s_size_is_bounded(shop: Shop) -> None:
+    """However much a release changes, its case stays far below what a ConfigMap may hold (1 MiB)."""
+    changed = template("shop:3")
+    container = changed["spec"]["containers"][0]
+    container["env"] = [{"name": f"V{number}", "value": "x" * 1000} for number in range(300)]
+    container["args"] = ["word " * 2000] * 20
+    changed["metadata"]["annotations"] = {f"note-{number}": "y" * 500 for number in range(200)}
+    shop.connection.merge_patch(shop.path, {"spec": {"template": changed}})
+    until(lambda: shop.settled() and 3 in shop.revisions(), "revision 3")
+    case = shop.case()
+    assert len(case.with_step("confirm", StepRecord("done", result=confirm(shop, case).result)).write()) < 20_000

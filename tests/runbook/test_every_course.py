@@ -16,12 +16,18 @@ from watcher.runbook.announce import Announce
 from watcher.runbook.case import Case, CaseAction, StepRecord
 from watcher.runbook.confirm import Confirm
 from watcher.runbook.duty import Duty
+from watcher.runbook.migrate import Migrate
+from watcher.runbook.migrations import needs_database_team
+from watcher.runbook.oncall import OnCall
 from watcher.runbook.page import MOST_LOOKUPS, Page
-from watcher.runbook.ports import Cluster, Pager, Probe, Recheck
+from watcher.runbook.plan import Plan
+from watcher.runbook.ports import Cluster, Pager, Probe, Recheck, Schema
 from watcher.runbook.progress import GIVE_UP_AFTER, closed_if_over, converted, record_outcome, record_try
+from watcher.runbook.replies import replies
 from watcher.runbook.report import Report
 from watcher.runbook.revert import Revert
 from watcher.runbook.step import Outcome, Step
+from watcher.runbook.thread import Thread
 from watcher.runbook.verify import Verify
 from watcher.systems.fault import Fault
 
@@ -42,22 +48,46 @@ class Wall:
     def update(self, place: Mapping[str, str], text: str) -> None:
         """Change what was posted."""
 
+    def known(self, thread: Mapping[str, str]) -> frozenset[str]:
+        """Know nothing."""
+        return frozenset()
 
-ANNOUNCE = Announce(Wall(), {})
+    def reply(self, thread: Mapping[str, str], text: str, key: str, *, broadcast: bool) -> None:
+        """Reply."""
+
+    def upload(self, thread: Mapping[str, str], name: str, content: bytes, title: str) -> None:
+        """Upload."""
+
+
+class Bell:
+    """As much of a `Pager` as is asked when a step may be due."""
+
+    has_database_team = True
+
+
+ANNOUNCE, THREAD = Announce(Wall(), {}), Thread(Wall(), {})
 STEPS: list[Step] = [
     Confirm(cast(Cluster, NOBODY), "own"),
+    Plan(cast(Cluster, NOBODY), cast(Schema, NOBODY), lambda: ()),
     Revert(cast(Cluster, NOBODY), cast(Duty, NOBODY)),
-    Page(cast(Pager, NOBODY)),
+    OnCall(None),
+    Page(cast(Pager, Bell())),
     ANNOUNCE,
+    THREAD,
     Verify(cast(Cluster, NOBODY), cast(Recheck, NOBODY), cast(Probe, NOBODY)),
-    Report(cast(Pager, NOBODY)),
+    Migrate(cast(Cluster, NOBODY), cast(Schema, NOBODY), lambda: (), cast(Duty, NOBODY)),
+    Report(cast(Pager, Bell())),
 ]
 REVERTED = {"from": 2, "to": 1, "newRevision": 3}
 OVERTAKEN = Outcome("done", case_outcome="overtaken")
 HELD = Outcome("later", hold="paused on Namespace shop")
+CARRIED = {"from": "8", "to": "7", "carried": True, "reversible": "reversible"}
+BARRED = Outcome("later", {"carried": True}, hold="it drops a column", reason="destructive-migration")
 FAULT = Fault("outside", "HTTP 500")
-CHOICES: dict[str, list[Outcome]] = {
+PLAIN: dict[str, list[Outcome]] = {
     "confirm": [Outcome("done", TARGET), OVERTAKEN, HELD, Outcome("later", escalate="nothing is left")],
+    "plan": [Outcome("skipped")],
+    "oncall": [Outcome("skipped")],
     "revert": [
         Outcome("later", again="confirm"),
         Outcome("done", REVERTED),
@@ -68,31 +98,62 @@ CHOICES: dict[str, list[Outcome]] = {
     "verify": [Outcome("done", {}, "", outcome) for outcome in ("verified", "not-verified", "overtaken")],
     "report": [Outcome("done", {"resolved": True})],
 }
+# Steps whose attempts are not cut in two, and don't fail: there are courses enough.
+# Steps that no other waits for: when they fail, they fail for good.
+NEEDED_BY_NONE = frozenset({"announce", "verify", "report"})
+AT_ONCE = frozenset({"plan", "migrate", "oncall", "thread"})
+# A release that carried a migration: fewer courses of the other steps, and none of them fails.
+MIGRATING: dict[str, list[Outcome]] = {
+    **PLAIN,
+    "confirm": [Outcome("done", TARGET)],
+    "plan": [Outcome("done", CARRIED), BARRED],
+    "revert": [Outcome("done", REVERTED), HELD],
+    "migrate": [Outcome("done", {"matches": True}), Outcome("done", {"failed": True}, "", "migration-failed")],
+}
+Choices = dict[str, list[Outcome]]
 Courses = dict[str, tuple[Case, set[str]]]
 
 
-def outcomes_of(step: Step, case: Case) -> list[Outcome]:
+def outcomes_of(step: Step, case: Case, choices: Choices) -> list[Outcome]:
     """What an attempt at the step may come to, faults left aside."""
     if step.name == "page":
         result = {"paged": case.action, "lookups": MOST_LOOKUPS}
+        result |= {"database": True} if needs_database_team(case) or case.result("page", "database") else {}
         found = Outcome("done", {**result, "url": "https://pd/1"})
-        return [found] if case.result("page", "lookups") else [found, Outcome("later", result)]
-    if isinstance(step, Announce):
+        return [found] if case.result("page", "lookups") or choices is MIGRATING else [found, Outcome("later", result)]
+    if isinstance(step, Announce | Thread):
         return [step.carry_out(case, NOW)]
-    return CHOICES[step.name]
+    if step.name == "confirm" and case.action != "RollBack":
+        return [Outcome("done", {"history": []}), Outcome("skipped")]
+    return choices[step.name]
 
 
-def following(case: Case) -> Iterator[Case]:
+def comes_first(step: Step, case: Case) -> bool:
+    """Say whether a step is carried out as soon as it can be, in one piece: only what people read depends on it."""
+    recording = step.name == "confirm" and case.action != "RollBack"
+    return step.name in ("oncall", "thread") or recording
+
+
+def following(case: Case, choices: Choices) -> Iterator[Case]:
     """Every case that can come next, by an attempt, its end, or a decision about a hold."""
-    for step in STEPS:
+    first = [step for step in STEPS if comes_first(step, case) and case.is_open and step.due(case)][:1]
+    for step in first or STEPS:
         record = case.step(step.name)
         if record.state == "trying":
-            yield record_outcome(case, step.name, FAULT, NOW + GIVE_UP_AFTER if record.error else NOW)
-            for outcome in outcomes_of(step, case):
+            if choices is PLAIN:
+                lasting = bool(record.error) or step.name in NEEDED_BY_NONE
+                yield record_outcome(case, step.name, FAULT, NOW + GIVE_UP_AFTER if lasting else NOW)
+            for outcome in outcomes_of(step, case, choices):
                 yield record_outcome(case, step.name, outcome, NOW)
         elif case.is_open and step.due(case) and record.state != "failed":
-            yield record_try(case, step.name, NOW)
-    if case.action == "Hold" and not case.outcome:
+            tried = record_try(case, step.name, NOW)
+            if step.name in AT_ONCE or first:
+                yield from (
+                    record_outcome(tried, step.name, outcome, NOW) for outcome in outcomes_of(step, tried, choices)
+                )
+            else:
+                yield tried
+    if case.action == "Hold" and not case.outcome and not first:
         yield replace(case, outcome="recovered")
         if case.reason != "resumed":
             yield converted(case, decision("RollBack", "resumed"))
@@ -110,6 +171,9 @@ def plain(case: Case) -> Case:
     reason = "resumed" if case.reason == "resumed" or (case.action == "Hold" and case.steps) else case.reason
     steps = {name: bare(record) for name, record in sorted(case.steps.items())}
     case = replace(case, said="s", evidence={}, reason=reason, steps=steps)
+    told = set(case.result("thread", "told") or []) & {reply.key for reply in replies(case, {})}
+    if "thread" in case.steps:
+        case = case.with_step("thread", replace(case.step("thread"), result={"told": sorted(told)}))
     record = case.step("announce")
     if record.result and record.result["text"] != ANNOUNCE.text(case):
         case = case.with_step("announce", replace(record, result={**record.result, "text": "old"}))
@@ -122,7 +186,7 @@ def key_of(case: Case) -> str:
     return repr((case.action, case.reason, case.outcome, case.closed, sorted(steps)))
 
 
-def explore(start: Case) -> Courses:
+def explore(start: Case, choices: Choices) -> Courses:
     """Every case that can be reached, by its key, with those that come next."""
     found: Courses = {}
     left = [start]
@@ -132,17 +196,19 @@ def explore(start: Case) -> Courses:
         if key in found:
             continue
         settled = closed_if_over(case, STEPS, NOW)
-        nexts = [plain(settled)] if settled is not case else [plain(one) for one in following(case)]
+        nexts = [plain(settled)] if settled is not case else [plain(one) for one in following(case, choices)]
         keys = [key_of(one) for one in nexts]
         found[key] = (case, set(keys))
         left += [one for one, other in zip(nexts, keys, strict=True) if other not in found]
     return found
 
 
-@pytest.fixture(scope="module", params=["RollBack", "Hold", "Escalate"])
+@pytest.fixture(scope="module", params=["RollBack", "Hold", "Escalate", "migrating"])
 def courses(request: pytest.FixtureRequest) -> Courses:
-    """All that can become of a case that begins as each action."""
-    found = explore(plain(case_of(cast(CaseAction, request.param))))
+    """All that can become of a case that begins as each action, and of a rollback of a migration."""
+    migrating = request.param == "migrating"
+    start = case_of("RollBack" if migrating else cast(CaseAction, request.param))
+    found = explore(plain(start), MIGRATING if migrating else PLAIN)
     assert len(found) > 50
     return found
 
@@ -176,7 +242,7 @@ def test_every_case_can_end_from_everywhere(courses: Courses) -> None:
 def test_a_closed_case_says_how_it_ended(courses: Courses) -> None:
     """Every closed case has an outcome, and one that holds for its action."""
     outcomes = {
-        "RollBack": {"verified", "not-verified", "overtaken", "gave-up"},
+        "RollBack": {"verified", "not-verified", "overtaken", "gave-up", "migration-failed"},
         "Hold": {"recovered"},
         "Escalate": {"escalated"},
     }
@@ -206,5 +272,18 @@ def test_the_page_and_the_message_are_of_the_last_turn(courses: Courses) -> None
     for case, _ in courses.values():
         if not case.is_open and case.step("announce").state == "done":
             assert case.result("announce", "text") == ANNOUNCE.text(case), case.write()
-            alarmed = f"{case.id}/{case.outcome}" if case.outcome in ("not-verified", "gave-up") else None
-            assert case.result("announce", "alarm") == alarmed, case.write()
+
+
+def test_the_thread_lacks_nothing(courses: Courses) -> None:
+    """Where there is a message, a closed case's thread has every step's end, its last turn and its bad end."""
+    for case, _ in courses.values():
+        if not case.is_open and case.result("announce", "place"):
+            lacking = {reply.key for reply in replies(case, {})} - set(case.result("thread", "told") or [])
+            assert not lacking, case.write()
+
+
+def test_the_database_team_is_called(courses: Courses) -> None:
+    """No case closes that needs the database team and hasn't paged it, however it came to that."""
+    for case, _ in courses.values():
+        if not case.is_open and needs_database_team(case) and case.step("page").state == "done":
+            assert case.result("page", "database"), case.write()

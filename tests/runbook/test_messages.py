@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.runbook.parts import TARGET, case_of
 from watcher.runbook import messages
-from watcher.runbook.case import Case, StepRecord
+from watcher.runbook.case import BY_HAND, Case, CaseAction, StepRecord
 
 GROUP = {"sre-oncall": "S0123ABCD"}
 PARTS = [
@@ -147,13 +148,19 @@ def test_stays_under_slacks_limit(said: str, outcome: str, error: str, reverted:
     case = replace(rolled_back(said), outcome=outcome, cluster="c&" * 300, region="<" * 300, deployment="d" * 253)
     case = case.with_step("verify", StepRecord("done", result={"parts": parts}))
     case = case.with_step("page", StepRecord("waiting", error=error))
+    facts = {"owner": error, "writer": error, "changes": [said] * 9, "history": [{"revision": 2, "images": said}] * 9}
+    case = case.with_step("confirm", StepRecord("done", result={**TARGET, **facts}))
+    case = case.with_step("migrate", StepRecord("done", result={"said": said}))
+    case = case.with_step("dashboard", StepRecord(result={"link": f"https://grafana/{error}"}))
     if not reverted:
         case = case.with_step("revert", StepRecord("failed", error=error))
-    text = messages.announcement(case, GROUP)
-    assert len(text) <= 4000
-    assert text.count("<") == 1
-    assert text.count("&") == sum(text.count(escape) for escape in ("&amp;", "&lt;", "&gt;"))
+    for text in (messages.announcement(case, GROUP), messages.alarm(case, GROUP), messages.turned(case, GROUP)):
+        assert len(text) <= 4000
+        assert text.count("<") == text.count("<!subteam^S0123ABCD>") + text.count("<https://grafana/")
+        assert text.count("&") == sum(text.count(escape) for escape in ("&amp;", "&lt;", "&gt;"))
     assert len(messages.summary(case)) <= 1024
+    assert len(messages.opening_note(case)) <= 3000
+    assert "\n" not in messages.opening_note(case)
 
 
 def test_details_hold_the_evidence() -> None:
@@ -163,3 +170,89 @@ def test_details_hold_the_evidence() -> None:
     assert shown["policy"] == "error-rate/errors"
     assert (shown["bad image"], shown["image"], shown["rolled back to"]) == ("shop:2", "shop:1", "1")
     assert shown["opened"] == "2027-01-15T08:00:00Z"
+
+
+@pytest.mark.parametrize("action", get_args(CaseAction))
+@pytest.mark.parametrize("outcome", ["", "escalated", "migration-failed", *OUTCOMES])
+def test_everything_says_where(action: CaseAction, outcome: str) -> None:
+    """Cluster and region are in whatever people read, so that two clusters' messages are never taken for each other."""
+    case = replace(rolled_back(), action=action, outcome=outcome, cluster="prod-7", region="eu-north-1")
+    bare = replace(case_of(action), outcome=outcome, cluster="prod-7", region="eu-north-1")
+    for one in (case, bare):
+        read = [of(one, GROUP) for of in (messages.announcement, messages.alarm, messages.turned)]
+        read += [messages.summary(one), messages.opening_note(one), messages.closing_note(one)]
+        for text in read:
+            assert "prod-7" in text, text
+            assert "eu-north-1" in text, text
+
+
+def found(case: Case, **facts: object) -> Case:
+    """The case with what confirming has found out."""
+    return case.with_step("confirm", StepRecord("done", 1, result={**TARGET, **facts}))
+
+
+def test_says_what_the_release_changed() -> None:
+    """Owner, changes and the newest revisions are in the message itself, as is the dashboard."""
+    history = [{"revision": n, "images": f"shop:{n}"} for n in (2, 1)]
+    case = found(rolled_back(), owner="Argo CD (shop)", changes=["image: shop:1 → shop:2"], history=history)
+    case = case.with_step("dashboard", StepRecord("waiting", 1, result={"link": "https://g/d/1?from=1&to=now"}))
+    lines = messages.announcement(case, GROUP).splitlines()[2:]
+    assert lines == [
+        "Managed by Argo CD (shop): change it there, too, or it may put revision 2 back.",
+        "Changed by revision 2: image: shop:1 → shop:2.",
+        "Newest revisions: 2 shop:2; 1 shop:1.",
+        "<https://g/d/1?from=1&amp;to=now|Dashboard>",
+        "Verifying.",
+    ]
+
+
+def test_a_revision_that_was_put_back_names_who_did_it() -> None:
+    """Put back by another controller, the message says by which, and names the rollback's incident."""
+    case = replace(found(case_of("Escalate"), writer="Argo CD (shop)"), reason="put-back", incident="prod/eu/r1")
+    case = replace(case, said="revision 2 was put back as revision 4")
+    text = messages.announcement(case, GROUP)
+    assert text.startswith("🆘 `checkout` in `us-east-1`: revision 2 was put back as revision 4. A person is needed.")
+    assert "Put back by Argo CD (shop). canary-watch doesn't fight it." in text
+    assert "PagerDuty incident `prod/eu/r1`." in text
+
+
+def test_tags_whoever_is_on_call() -> None:
+    """Those who were found to be on call are tagged instead of the contact, three at the most."""
+    case = rolled_back().with_step("oncall", StepRecord("done", 1, result={"sre-oncall": ["U1", "U2", "W3", "U4"]}))
+    assert messages.tags(case, GROUP) == "<@U1> <@U2> <@W3>"
+    nobody = case.with_step("oncall", StepRecord("done", 1, result={"sre-oncall": []}))
+    assert messages.tags(nobody, GROUP) == "<!subteam^S0123ABCD>"
+
+
+def test_tags_who_has_to_decide() -> None:
+    """An escalation asks the incident commander, a migration's hold and its failed way back the database team."""
+    contacts = {**GROUP, "incident-commander": "U9", "database-team": "S8", "platform-lead": "U7"}
+    assert messages.tags(case_of("Escalate"), contacts) == "<!subteam^S0123ABCD> <@U9>"
+    held = replace(case_of("Hold"), reason="irreversible-migration")
+    assert messages.tags(held, contacts) == "<!subteam^S0123ABCD> <!subteam^S8>"
+    assert messages.tags(replace(held, reason="paused"), contacts) == "<!subteam^S0123ABCD>"
+    failed = replace(rolled_back(), outcome="migration-failed")
+    assert messages.tags(failed, contacts) == "<!subteam^S0123ABCD> <!subteam^S8>"
+    assert messages.alarm(failed, contacts).startswith("<!subteam^S0123ABCD> <!subteam^S8> <@U7> <@U9> `checkout`")
+
+
+def test_an_order_that_came_too_late_breaches_nothing() -> None:
+    """A rollback by hand that can't be made isn't said to breach: nobody has judged that."""
+    case = replace(case_of("Escalate", "the order could not be carried out"), reason=BY_HAND)
+    assert messages.headline(case).startswith("🆘 `checkout` in `us-east-1` can't be rolled back: the order")
+
+
+def test_says_whose_incident_it_is() -> None:
+    """Noted on an alert's incident, the message links that, and names it where it has no address that fits."""
+    page = {"paged": "RollBack", "linked": "Q1", "alert": "svc-error-rate", "url": "https://pd/Q1"}
+    case = rolled_back().with_step("page", StepRecord("done", 1, result=page))
+    assert "<https://pd/Q1|PagerDuty incident> (already open for `svc-error-rate`)." in messages.announcement(case, {})
+    case = case.with_step("page", StepRecord("done", 1, result={**page, "url": "https://pd/" + "Q" * 500}))
+    assert "PagerDuty incident of `svc-error-rate`, which was open." in messages.announcement(case, {})
+
+
+def test_scaled_to_zero_says_so() -> None:
+    """Without an earlier revision nothing was rolled back, and the message doesn't claim it."""
+    case = found(rolled_back(), scaleToZero=True, targetRevision=0)
+    assert messages.headline(case).startswith("🚨 Scaled `checkout` in `us-east-1` to zero: revision 2 has no earlier")
+    assert "scaled to zero" in messages.summary(case)

@@ -10,9 +10,10 @@ import pytest
 from tests.runbook.parts import NOW, POLICY, TARGET, case_of, fails
 from watcher.judgement.model import Answer, Grid, Series
 from watcher.policy.model import Check, Policy, Ratio, SmokeJob, SmokeProbe, Threshold, Value
-from watcher.runbook.case import StepRecord
+from watcher.runbook.case import Case, StepRecord
 from watcher.runbook.ports import Probe
 from watcher.runbook.recheck import CheckAgain
+from watcher.systems.fault import Fault
 
 Json = dict[str, Any]
 
@@ -37,11 +38,13 @@ RATIO = Check(
 VALUE = Check("errors", Value("value{}"), Threshold(9.0, "9", "number"))
 
 
-def recheck(check: Check, figures: Figures, ask: Probe = lambda url, timeout: 200) -> tuple[bool, str]:
+def recheck(
+    check: Check, figures: Figures, ask: Probe = lambda url, timeout: 200, before: float | None = None
+) -> tuple[bool, str]:
     """Ask the check again of a case that breached 1 %, two minutes after the revert."""
     case = case_of().with_step("confirm", StepRecord("done", result=TARGET))
     case = case.with_step("revert", StepRecord("done", result={"to": 1}, finished=NOW - 120))
-    again = CheckAgain(figures, ask, lambda: (replace(POLICY, checks=(check,)),))
+    again = CheckAgain(figures, ask, lambda: (replace(POLICY, checks=(check,)),), lambda case: before)
     return again(case, NOW)
 
 
@@ -99,5 +102,46 @@ def test_recheck_of_a_job_is_not_repeated() -> None:
 def test_recheck_without_its_policy_does_not_hold() -> None:
     """A check that was taken out of the policies meanwhile can't be seen to be well."""
     none: tuple[Policy, ...] = ()
-    holds, said = CheckAgain(Figures(), lambda url, timeout: 200, lambda: none)(case_of(), NOW)
+    holds, said = CheckAgain(Figures(), lambda url, timeout: 200, lambda: none, lambda case: None)(case_of(), NOW)
     assert (holds, said) == (False, "check error-rate/errors is no longer in the policies")
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "holds"),
+    [
+        (0.004, 0.003, True),
+        (0.005, 0.0, True),
+        (0.006, 0.0, False),
+        (0.006, 0.003, False),
+        (0.006, 0.004, True),
+        (0.009, None, True),
+        (0.02, 0.5, False),
+    ],
+)
+def test_back_to_its_baseline(value: float, before: float | None, holds: bool) -> None:
+    """Under the threshold isn't enough: it has to be near what it was before, or under half of the threshold."""
+    found, said = recheck(VALUE, Figures(value=value), before=before)
+    assert found is holds
+    assert ("not back to its baseline" in said) is (not holds and value < 0.01)
+
+
+def test_a_baseline_that_can_not_be_read_is_a_fault() -> None:
+    """Which the verification says, and looks again."""
+
+    def away(case: Case) -> float | None:
+        raise Fault("Prometheus", "did not answer")
+
+    again = CheckAgain(
+        Figures(value=0.001), lambda url, timeout: 200, lambda: (replace(POLICY, checks=(VALUE,)),), away
+    )
+    case = case_of().with_step("confirm", StepRecord("done", result=TARGET))
+    case = case.with_step("revert", StepRecord("done", result={"to": 1}, finished=NOW - 120))
+    with pytest.raises(Fault, match="did not answer"):
+        again(case, NOW)
+
+
+def test_a_rollback_by_hand_has_no_check() -> None:
+    """Nothing was breached, so nothing is asked again."""
+    case = replace(case_of(), policy="", check="")
+    holds, said = CheckAgain(Figures(), lambda url, timeout: 200, lambda: (POLICY,), lambda case: None)(case, NOW)
+    assert (holds, "by hand" in said) == (True, True)

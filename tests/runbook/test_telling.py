@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -26,11 +27,11 @@ CONTACTS = {"sre-oncall": "S0123ABCD"}
 
 
 def rolled_back() -> Case:
-    """A case whose revert is done, opened just now by this machine's clock, by which the stand-in dates messages."""
-    case = case_of().with_step("confirm", StepRecord("done", result=TARGET))
-    return replace(
-        case.with_step("revert", StepRecord("done", result={"from": 2, "to": 1, "newRevision": 3})), opened=0.0
-    )
+    """A case whose revert is done, opened just now by this machine's clock, by which the stand-ins date things."""
+    case = case_of().with_step("confirm", StepRecord("done", 1, result=TARGET))
+    case = case.with_step("oncall", StepRecord("skipped", 1))
+    case = case.with_step("revert", StepRecord("done", 1, result={"from": 2, "to": 1, "newRevision": 3}))
+    return replace(case, opened=time.time())
 
 
 def attempt(step: Step, case: Case, now: float = NOW) -> Case:
@@ -57,7 +58,7 @@ def test_the_first_try_posts_without_looking(slack_api: Slack, announcer: SlackA
     step, case = Announce(announcer, CONTACTS), paged(rolled_back())
     case = attempt(step, case)
     assert [m.text for m in slack_api.messages] == [step.text(case)]
-    assert slack_api.messages[0].metadata["event_payload"] == {"key": f"{case.id}/RollBack"}
+    assert slack_api.messages[0].metadata["event_payload"] == {"key": case.id}
     assert asked(slack_api, "conversations.history") == 0
     assert not step.due(case)
 
@@ -124,37 +125,31 @@ def test_a_failing_edit_is_tried_again(slack_api: Slack, announcer: SlackAnnounc
     assert len(slack_api.messages) == 1
 
 
-def test_a_bad_end_is_an_alarm_of_its_own(slack_api: Slack, announcer: SlackAnnouncer) -> None:
-    """Not verified, the case edits its message and posts one alarm beside it, though an answer to it is lost."""
+def test_the_one_message_follows_every_turn(slack_api: Slack, announcer: SlackAnnouncer) -> None:
+    """A hold that becomes a rollback is the same message, edited: a case has one thread."""
     step = Announce(announcer, CONTACTS)
-    case = replace(attempt(step, paged(rolled_back())), outcome="not-verified")
-    assert step.due(case)
-    slack_api.inject("hung-halfway", prefix="/api/chat.postMessage", times=1)
-    case = attempt(step, attempt(step, case))
-    keys = [m.metadata["event_payload"]["key"] for m in slack_api.messages]
-    assert keys == [f"{case.id}/RollBack", f"{case.id}/not-verified"]
-    assert all("NOT verified" in m.text and "<!subteam^S0123ABCD>" in m.text for m in slack_api.messages)
+    case = attempt(step, paged(replace(rolled_back(), action="Hold")))
+    assert slack_api.top[0].text.startswith("✋")
+    case = attempt(step, paged(replace(case, action="RollBack", turn=1)))
+    assert [m.text for m in slack_api.top] == [step.text(case)]
+    assert slack_api.top[0].text.startswith("🚨 Rolled back")
+
+
+@pytest.mark.parametrize("waited_for", ["confirm", "oncall", "page"])
+def test_the_message_waits_for_what_it_says(announcer: SlackAnnouncer, waited_for: str) -> None:
+    """It comes after one try each at the facts, at whom to tag and at the page, and waits for no try to succeed."""
+    step, whole = Announce(announcer, CONTACTS), paged(rolled_back())
+    case = replace(whole, steps={name: record for name, record in whole.steps.items() if name != waited_for})
     assert not step.due(case)
+    assert not step.due(record_try(case, waited_for, NOW))
+    assert step.due(record_outcome(record_try(case, waited_for, NOW), waited_for, "HTTP 500", NOW))
 
 
-def test_a_hold_that_becomes_a_rollback_is_announced_anew(slack_api: Slack, announcer: SlackAnnouncer) -> None:
-    """The rollback gets a message of its own, for an edit of the hold's would notify nobody."""
-    step = Announce(announcer, CONTACTS)
-    case = attempt(step, paged(replace(rolled_back(), action="Hold", steps={})))
-    case = replace(case, action="RollBack").with_step("revert", rolled_back().step("revert"))
-    case = attempt(step, case)
-    assert [m.metadata["event_payload"]["key"] for m in slack_api.messages] == [
-        f"{case.id}/Hold",
-        f"{case.id}/RollBack",
-    ]
-
-
-def test_the_message_waits_for_the_page(announcer: SlackAnnouncer) -> None:
-    """The message comes after the first attempt to page, whose link it bears, and does not wait for its success."""
-    step, case = Announce(announcer, CONTACTS), rolled_back()
-    assert not step.due(case)
-    assert not step.due(record_try(case, "page", NOW))
-    assert step.due(record_outcome(record_try(case, "page", NOW), "page", "HTTP 500", NOW))
+def test_a_case_that_ended_needs_no_facts(announcer: SlackAnnouncer) -> None:
+    """What ends before it could be confirmed, as a recovered hold may, is said without the facts."""
+    case = replace(paged(replace(rolled_back(), action="Hold")), outcome="recovered")
+    case = replace(case, steps={name: record for name, record in case.steps.items() if name != "confirm"})
+    assert Announce(announcer, CONTACTS).due(case)
 
 
 def test_pages_once_and_links(pagerduty_api: PagerDuty, pager: PagerDutyPager) -> None:

@@ -1,33 +1,29 @@
-"""A case that turns: permission withdrawn, a rollback decided anew, a message for each turn, and a mark that fails."""
+"""A case that turns: permission withdrawn, a rollback decided anew or barred for good, and a mark that fails."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from tests.runbook.conftest import Shop
-from tests.runbook.office import Office
-from tests.runbook.parts import NOW, OWN, POLICY, decision, until, verdict
-from tests.runbook.test_telling import CONTACTS, attempt, paged, rolled_back
-from watcher.adapters import SlackAnnouncer
+from tests.runbook.office import Office, Scripted
+from tests.runbook.parts import NOW, OWN, POLICY, case_of, decision, rollout, until, verdict
 from watcher.judgement.decide import Circumstances, Judged, decide
 from watcher.judgement.model import Action, Decision, Evidence, Rollout, Verdict
 from watcher.policy.model import Check, SmokeJob
-from watcher.runbook.announce import Announce
-from watcher.runbook.case import Case, StepRecord
+from watcher.runbook.case import Case
 from watcher.runbook.cases import Cases
 from watcher.runbook.confirm import Confirm
 from watcher.runbook.desk import Desk, Place
 from watcher.runbook.duty import Duty
-from watcher.runbook.messages import NO_LONGER
-from watcher.runbook.progress import converted, held
+from watcher.runbook.plan import Plan
+from watcher.runbook.progress import barred, record_outcome, record_try
 from watcher.runbook.revert import Revert
 from watcher.runbook.step import Outcome
 from watcher.runbook.verify import Verify, rollout_status
-from watcher.sandbox.slack import Slack
 from watcher.systems.fault import Fault
 
 SMOKE = Check("smoke", SmokeJob("smoke-test-for"), None, 0.0)
@@ -36,7 +32,8 @@ SMOKE = Check("smoke", SmokeJob("smoke-test-for"), None, 0.0)
 def at_work(office: Office) -> Desk:
     """A desk that confirms and reverts in the cluster."""
     duty = Duty(lambda: True, office.clock, 60.0)
-    steps = (Confirm(office.line, OWN), Revert(office.line, duty))
+    plan = Plan(office.line, lambda query: "", lambda: ())
+    steps = (Confirm(office.line, OWN), plan, Revert(office.line, duty))
     return Desk(Cases(office.line, OWN, "me"), steps, office.lanes, duty, Place("prod", "us-east-1"))
 
 
@@ -139,112 +136,30 @@ def test_another_reason_brings_its_grounds(office: Office, action: Action, reaso
     assert case.turn == before.turn, "nobody is paged for a reason"
 
 
-def keys(slack_api: Slack) -> list[str]:
-    """The messages' keys, without the case's id."""
-    return [str(m.metadata["event_payload"]["key"]).removeprefix(f"{rolled_back().id}/") for m in slack_api.messages]
+@pytest.mark.parametrize("step", ["plan", "migrate"])
+def test_what_bars_a_rollback_bars_it_after_a_pause_too(step: str) -> None:
+    """A pause over a hold for the migration leaves the migration's reason as it is: the next pass holds for that."""
+    found = Outcome("later", {"from": "7"}, hold="it drops a column", reason="destructive-migration")
+    case = record_outcome(record_try(case_of(), step, NOW), step, found, NOW)
+    assert barred(case) == ("destructive-migration", "it drops a column")
+    assert barred(replace(case, reason="paused")) == ("destructive-migration", "it drops a column")
+    assert barred(replace(case, outcome="recovered")) is None
 
 
-def on_hold() -> Case:
-    """A hold, paged."""
-    return paged(replace(rolled_back(), action="Hold", steps={}))
-
-
-def rolled_back_after(hold: Case) -> Case:
-    """The hold turned into a rollback that is made, and paged."""
-    case = converted(hold, decision())
-    return paged(replace(case, steps={**case.steps, "revert": rolled_back().step("revert")}))
-
-
-@dataclass
-class Sealed:
-    """Slack in a workspace where messages can't be edited: an `Announcer`."""
-
-    inner: SlackAnnouncer
-
-    def find(self, key: str, since: float) -> Mapping[str, str] | None:
-        """Look for a message."""
-        return self.inner.find(key, since)
-
-    def post(self, text: str, key: str) -> Mapping[str, str]:
-        """Post one."""
-        return self.inner.post(text, key)
-
-    def update(self, place: Mapping[str, str], text: str) -> None:
-        """Refuse."""
-        raise Fault("Slack", "refused: edit_window_closed", lasting=True)
-
-
-def test_a_former_message_that_is_gone_holds_up_nothing(slack_api: Slack, announcer: SlackAnnouncer) -> None:
-    """The rollback is announced though somebody has deleted the hold's message."""
-    step = Announce(announcer, CONTACTS)
-    hold = attempt(step, on_hold())
-    slack_api.messages = ()
-    case = attempt(step, rolled_back_after(hold))
-    assert (keys(slack_api), case.step("announce").state) == (["RollBack/1"], "done")
-    assert not step.due(case)
-
-
-def test_a_current_message_that_cannot_be_edited_holds_up_no_alarm(slack_api: Slack, announcer: SlackAnnouncer) -> None:
-    """Not verified is alarmed once, though the message itself can't be changed any more."""
-    case = replace(attempt(Announce(announcer, CONTACTS), paged(rolled_back())), outcome="not-verified")
-    step = Announce(Sealed(announcer), CONTACTS)
-    case = attempt(step, case)
-    assert (keys(slack_api), case.step("announce").state) == (["RollBack", "not-verified"], "done")
-    assert not step.due(case)
-
-
-def test_a_message_that_is_found_and_cannot_be_edited_is_no_obstacle(
-    slack_api: Slack, announcer: SlackAnnouncer
-) -> None:
-    """What a cut-off attempt has posted is found and left as it is, where Slack refuses to have it changed."""
-    step = Announce(Sealed(announcer), CONTACTS)
-    slack_api.inject("hung-halfway", prefix="/api/chat.postMessage", times=1)
-    case = attempt(step, attempt(step, paged(rolled_back())))
-    assert (keys(slack_api), case.step("announce").state) == (["RollBack"], "done")
-
-
-@pytest.mark.parametrize("alarm", [False, True])
-def test_an_edit_that_fails_in_passing_is_made_up_for(slack_api: Slack, announcer: SlackAnnouncer, alarm: bool) -> None:
-    """What is new is posted first and once; the edit that Slack could not make just then is made in the next try."""
-    step = Announce(announcer, CONTACTS)
-    case = attempt(step, paged(rolled_back()) if alarm else on_hold())
-    case = replace(case, outcome="not-verified") if alarm else rolled_back_after(case)
-    slack_api.inject("500", prefix="/api/chat.update", times=1)
-    case = attempt(step, case)
-    wanted = ["RollBack", "not-verified"] if alarm else ["Hold", "RollBack/1"]
-    assert (keys(slack_api), bool(case.step("announce").error)) == (wanted, True)
-    case = attempt(step, case)
-    assert (keys(slack_api), case.step("announce").state) == (wanted, "done")
-    said = "NOT verified" if alarm else NO_LONGER
-    assert said in slack_api.messages[0].text
-
-
-def held_by_a_pause(case: Case) -> Case:
-    """Found by a step."""
-    return held(case, "paused by the Deployment")
-
-
-def held_by_a_pass(case: Case) -> Case:
-    """Decided by a pass."""
-    return converted(case, decision("Hold", "paused"))
-
-
-@pytest.mark.parametrize("turned", [held_by_a_pause, held_by_a_pass])
-def test_each_turn_has_a_message_of_its_own(
-    slack_api: Slack, announcer: SlackAnnouncer, turned: Callable[[Case], Case]
-) -> None:
-    """Rollback, hold, rollback: three messages, of which the last alone still holds."""
-    step = Announce(announcer, CONTACTS)
-    waiting = replace(rolled_back(), steps={"revert": StepRecord("waiting", 1, error="HTTP 500")})
-    case = attempt(step, paged(waiting))
-    for turn in (turned, rolled_back_after):
-        case = paged(turn(case))
-        assert step.due(case)
-        case = attempt(step, case)
-        assert not step.due(case)
-    assert keys(slack_api) == ["RollBack", "Hold/1", "RollBack/2"]
-    assert [m.text.endswith(NO_LONGER) for m in slack_api.messages] == [True, True, False]
-    assert slack_api.messages[2].text == step.text(case)
+def test_the_desk_bars_what_a_step_has_barred(office: Office) -> None:
+    """The next pass's decision is the same hold as the step's: the case isn't turned, and nobody is told again."""
+    found = Outcome("later", {"from": "7"}, hold="it drops a column", reason="destructive-migration")
+    desk = office.desk(Scripted("plan", "migrations", deed=lambda case: found))
+    desk.take(decision())
+    office.rest()
+    about = rollout()
+    assert desk.barred() == {about.key: ("destructive-migration", "it drops a column")}
+    known = Circumstances(acted_on=desk.acted_on(), barred=desk.barred())
+    [again] = decide([Judged(about, (POLICY,), (verdict(),))], known)
+    assert (again.action, again.reason) == ("Hold", "destructive-migration")
+    desk.take(again)
+    office.rest()
+    assert (the_case(desk).turn, the_case(desk).action) == (1, "Hold")
 
 
 def good(case: Case, now: float) -> tuple[bool, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import ThreadingHTTPServer
 from typing import Any
 
@@ -15,7 +16,8 @@ from watcher.runbook.confirm import Confirm
 from watcher.runbook.ports import Recheck
 from watcher.runbook.revert import Revert
 from watcher.runbook.step import Outcome
-from watcher.runbook.verify import Verify, readyz_target, rollout_status
+from watcher.runbook.templates import without_hash
+from watcher.runbook.verify import Verify, changed_again, readyz_target, rollout_status
 from watcher.sandbox.cluster.client import Client
 from watcher.sandbox.cluster.node import Node
 from watcher.sandbox.cluster.runners import Switches
@@ -210,3 +212,72 @@ DEADLINE = [{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]
 def test_rollout_status_in_kubectls_order(deployment: Json, said: str) -> None:
     """The rollout's status is what `kubectl rollout status` would say, and never complete before it is."""
     assert rollout_status(deployment) == (False, said)
+
+
+def undo(shop: Shop, case: Case) -> None:
+    """Put the bad template back, as a person or another controller does."""
+    bad = without_hash(shop.revisions()[case.bad]["spec"]["template"])
+    shop.connection.merge_patch(shop.path, {"spec": {"template": bad}})
+
+
+def test_a_bad_template_that_is_put_back_is_said_with_its_writer(shop: Shop, back: Case) -> None:
+    """Whoever put it back is named, the case is over, and it isn't fought."""
+    tracking = {"argocd.argoproj.io/tracking-id": f"cart:apps/Deployment:{shop.namespace}/checkout"}
+    shop.connection.merge_patch(shop.path, {"metadata": {"annotations": tracking}})
+    undo(shop, back)
+    until(lambda: shop.settled() and 6 in shop.revisions(), "revision 6")
+    outcome = look(shop, back)
+    assert (outcome.case_outcome, shop.images()) == ("overtaken", "shop:4")
+    assert "revision 4, which was rolled back, was put back by" in outcome.said
+
+
+def test_one_that_is_put_back_before_anybody_saw_is_noticed(shop: Shop, back: Case, cluster: Connection) -> None:
+    """The Deployment controller may see neither change, and its number doesn't move: the template tells."""
+    numbered = shop.deployment()
+    undo(shop, back)
+    now = shop.deployment()
+    now["metadata"]["annotations"] = numbered["metadata"]["annotations"]
+    assert not changed_again(back, now)
+    assert "was put back by" in look(shop, back).said
+
+
+def test_a_mark_that_was_missing_is_set_though_it_is_put_back(shop: Shop, back: Case) -> None:
+    """By that mark later passes know the revision for one that was rolled back."""
+    path = paths.replica_sets(shop.namespace, back.bad_replica_set)
+    shop.annotate(path, verdict=None, verdict_of=None)
+    revert = back.step("revert")
+    missing = back.with_step("revert", replace(revert, result={**revert.result, "unmarked": "HTTP 500"}))
+    undo(shop, back)
+    assert look(shop, missing).case_outcome == "overtaken"
+    assert shop.connection.get(path)["metadata"]["annotations"]["canary-watch.io/verdict"] == "condemned"
+
+
+PLANNED = {"carried": False, "from": "0001", "to": "0001", "asked": "abc"}
+
+
+@pytest.mark.parametrize(
+    ("plan", "version"),
+    [
+        (PLANNED, "0001"),
+        ({**PLANNED, "carried": True, "left": True, "from": "0002"}, "0002"),
+        ({**PLANNED, "asked": ""}, ""),
+    ],
+    ids=["same", "left", "unread"],
+)
+def test_the_schema_is_noted(shop: Shop, back: Case, plan: Json, version: str) -> None:
+    """The next release's plan finds with which schema this one serves, under its new number."""
+    until(lambda: rolled_out(shop), "the rollback is out")
+    assert look(shop, back.with_step("plan", StepRecord("done", result=plan))).case_outcome == "verified"
+    assert (shop.rollout().new.number, shop.rollout().new.schema) == (5, version)
+
+
+def test_the_schema_is_a_part_of_its_own(shop: Shop, back: Case) -> None:
+    """With a migration to take back, nothing is verified before that is through."""
+    until(lambda: rolled_out(shop), "the rollback is out")
+    case = back.with_step("plan", StepRecord("done", result={**PLANNED, "carried": True, "from": "0002"}))
+    outcome = look(shop, case)
+    assert (failing(outcome), outcome.said) == (["schema"], "schema: not yet back at 0001")
+    done = case.with_step("migrate", StepRecord("done", result={"matches": True, "to": "0001"}))
+    assert look(shop, done).case_outcome == "verified"
+    elsewhere = case.with_step("migrate", StepRecord("done", result={"matches": True, "to": "0000"}))
+    assert failing(look(shop, elsewhere)) == ["schema"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import ThreadingHTTPServer
@@ -10,6 +11,7 @@ import pytest
 
 from tests.runbook.conftest import Shop, template
 from tests.runbook.parts import OWN, Clock, Line, cut, decision, until
+from tests.runbook.test_thread_chart import Drawn
 from watcher.adapters import PagerDutyPager, SlackAnnouncer
 from watcher.judgement.model import Decision
 from watcher.runbook.announce import Announce
@@ -19,9 +21,13 @@ from watcher.runbook.confirm import Confirm
 from watcher.runbook.desk import Desk, Place
 from watcher.runbook.duty import Duty
 from watcher.runbook.lanes import WORKERS, Lanes
+from watcher.runbook.oncall import OnCall
 from watcher.runbook.page import Page
+from watcher.runbook.plan import Plan
+from watcher.runbook.replies import replies
 from watcher.runbook.report import Report
 from watcher.runbook.revert import Revert
+from watcher.runbook.thread import ChartInThread, Thread, chart_name
 from watcher.runbook.verify import Verify
 from watcher.sandbox.cluster.client import Client
 from watcher.sandbox.cluster.node import Node
@@ -32,6 +38,7 @@ from watcher.systems.kubernetes import Connection
 from watcher.systems.probe import probe
 
 MOST_PASSES = 40
+CONTACTS = {"sre-oncall": "S0123ABCD"}
 
 
 @dataclass
@@ -67,9 +74,13 @@ class Daemon:
         duty = Duty(lambda: True, self.clock, 60.0)
         steps = (
             Confirm(self.line, OWN),
+            Plan(self.line, lambda query: "", lambda: ()),
             Revert(self.line, duty),
+            OnCall(lambda: {"sre-oncall": ["U0123ABCD"]}),
             Page(self.pager),
-            Announce(self.announcer, {"sre-oncall": "S0123ABCD"}),
+            Announce(self.announcer, CONTACTS),
+            Thread(self.announcer, CONTACTS),
+            ChartInThread(self.announcer, Drawn()),
             Verify(self.line, lambda case, now: (True, "errors 0.00%"), probe),
             Report(self.pager),
         )
@@ -111,20 +122,24 @@ def release(shop: Shop, image: str) -> Decision:
 
 
 def check(case: Case, shop: Shop, pagerduty_api: PagerDuty, slack_api: Slack) -> None:
-    """One rollback, verified; one incident, resolved with one note; one message, which says so."""
+    """One rollback, verified; one incident, resolved with one note; one message, which says so; each reply once."""
     assert (case.outcome, shop.images()) == ("verified", "good")
     bad = shop.revisions()[case.bad]["metadata"]["annotations"]
     assert bad["canary-watch.io/verdict"] == "condemned"
     incidents = [i for i in pagerduty_api.incidents if i.dedup_key == case.id]
     assert [(i.status, len(i.notes)) for i in incidents] == [("resolved", 1)]
-    key = f"{case.id}/RollBack"
-    messages = [m for m in slack_api.messages if m.metadata["event_payload"]["key"] == key]
+    messages = [m for m in slack_api.top if m.metadata["event_payload"]["key"] == case.id]
     assert len(messages) == 1
     assert messages[0].text.startswith(
         f"🚨 Rolled back `checkout` in `us-east-1` from revision {case.bad} to revision "
     )
     assert "✅ Verified" in messages[0].text
     assert incidents[0].html_url in messages[0].text
+    assert "<@U0123ABCD>" in messages[0].text
+    told = [str(m.metadata["event_payload"]["key"]) for m in slack_api.messages if m.thread_ts == messages[0].ts]
+    assert sorted(told) == sorted(reply.key for reply in replies(case, CONTACTS))
+    assert {key.split("/")[-3] for key in told} == {"confirm", "revert", "page", "verify", "report"}
+    assert [file.name for file in slack_api.files if file.thread_ts == messages[0].ts] == [chart_name(case)]
 
 
 Build = Callable[[], Daemon]
@@ -132,8 +147,8 @@ Build = Callable[[], Daemon]
 
 @pytest.fixture
 def build(lively: Shop, pager: PagerDutyPager, announcer: SlackAnnouncer) -> Build:
-    """Make a daemon with a fresh memory; its clock begins at Slack's stand-in's time."""
-    clock = Clock(1_000_000_000.0)
+    """Make a daemon with a fresh memory; its clock begins at this machine's time, by which the stand-ins go."""
+    clock = Clock(time.time())
     return lambda: Daemon(lively, pager, announcer, clock)
 
 
@@ -170,7 +185,7 @@ def test_any_call_to_a_vendor_may_fail(
     build: Build, lively: Shop, pagerduty_api: PagerDuty, slack_api: Slack, mode: str
 ) -> None:
     """Whichever kind of call to PagerDuty or Slack fails, or loses its answer, nothing is said twice or not at all."""
-    calls = [(slack_api, "/api/chat.postMessage"), (slack_api, "/api/chat.update")]
+    calls = [(slack_api, "/api/chat.postMessage"), (slack_api, "/api/chat.update"), (slack_api, "/api/files.")]
     calls += [(pagerduty_api, "/v2/enqueue"), (pagerduty_api, "/incidents")]  # type: ignore[list-item]
     for number, (api, path) in enumerate(calls):
         wanted = release(lively, f"bad-{number}")

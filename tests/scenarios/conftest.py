@@ -48,7 +48,7 @@ def traffic(prometheus_server: PrometheusServer) -> Iterator[Traffic]:
 def make_stage(
     real_cluster: RealCluster, prometheus_server: PrometheusServer, traffic: Traffic, tmp_path: Path
 ) -> Iterator[MakeStage]:
-    """Make the test's stage, once, with what it wants otherwise than usual."""
+    """Make the test's stage with what it wants otherwise than usual; a second one with another folder."""
     with ExitStack() as stack:
         gate = stack.enter_context(Gate(prometheus_server.url))
 

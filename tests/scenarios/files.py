@@ -79,10 +79,10 @@ def write_policy(folder: Path, name: str, keys: Mapping[str, str], pods: str) ->
 
 
 def write_config(folder: Path, at: Addresses, settings: Mapping[str, Any]) -> None:
-    """Write the config and the secrets that it names; `settings` go before what is usual."""
+    """Write the config and the secrets that it names; `settings` go before what is usual, a section key by key."""
     for name, text in SECRETS.items():
         (folder / name).write_text(f"{text}\n")
-    config = {
+    config: dict[str, Any] = {
         "cluster": {"name": "test-cluster", "region": "us-east-1"},
         "policies": "policies",
         "interval": "1s",
@@ -105,6 +105,8 @@ def write_config(folder: Path, at: Addresses, settings: Mapping[str, Any]) -> No
             "incident-commander": {"slack": "U0COMMAND"},
         },
         "lease": {"duration": "3s"},
-        **settings,
     }
+    for name, section in settings.items():
+        usual = config.get(name)
+        config[name] = {**usual, **section} if isinstance(usual, dict) and isinstance(section, dict) else section
     (folder / "config.yaml").write_text(json.dumps(config, indent=1))

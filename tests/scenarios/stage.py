@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -20,76 +19,21 @@ from typing import Any, TypeVar
 
 from tests.controlplane.http import JSON_PATCH, Http
 from tests.controlplane.real import RealCluster
-from tests.scenarios.files import (
-    API_TOKEN,
-    GRAFANA_TOKEN,
-    JIRA_TOKEN,
-    SLACK_TOKEN,
-    USER,
-    Addresses,
-    write_config,
-    write_policy,
-)
+from tests.scenarios.files import Addresses, write_config, write_policy
 from tests.scenarios.gate import Gate
+from tests.scenarios.processes import Daemon, Served
 from tests.scenarios.traffic import Traffic
+from tests.scenarios.vendors import Vendors
 from watcher.sandbox.cluster.client import Client
 from watcher.sandbox.cluster.node import Node
-from watcher.sandbox.grafana import Grafana
-from watcher.sandbox.jira import Jira
-from watcher.sandbox.pagerduty import PagerDuty
-from watcher.sandbox.slack import Message, Slack
+from watcher.sandbox.slack import Message
 
 T = TypeVar("T")
 PATIENCE = 40.0  # seconds that a scenario may take to come to what is awaited
 
 
-@dataclass
-class Daemon:
-    """One daemon as a process, its output in a file."""
-
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def kill(self) -> None:
-        """SIGKILL, as an out-of-memory kill or a lost node would be."""
-        self.process.kill()
-        self.process.wait(10)
-
-    def end(self) -> tuple[int, float]:
-        """SIGTERM; the exit code, and the seconds that it took."""
-        begun = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(10)
-        return code, time.monotonic() - begun
-
-    def said(self) -> str:
-        """All of its output so far."""
-        return self.log.read_text(errors="replace")
-
-
 def _image(obj: dict[str, Any]) -> str:
     return str(obj["spec"]["template"]["spec"]["containers"][0]["image"])
-
-
-class _Served:
-    """A pod that is ready at once and serves traffic until it is stopped."""
-
-    def __init__(self, traffic: Traffic, pod: dict[str, Any]) -> None:
-        meta = pod["metadata"]
-        self._traffic, self._namespace, self._name = traffic, meta["namespace"], meta["name"]
-        traffic.pod_ready(self._namespace, meta["labels"]["app"], self._name, pod["spec"]["containers"][0]["image"])
-
-    def ready(self) -> bool:
-        """It is."""
-        return True
-
-    def exit_code(self) -> int | None:
-        """It runs until it is stopped."""
-        return None
-
-    def stop(self) -> None:
-        """Its series end."""
-        self._traffic.pod_gone(self._namespace, self._name)
 
 
 @dataclass
@@ -106,21 +50,21 @@ class Stage:
     settings: dict[str, Any] = field(default_factory=dict)
     spec: dict[str, str] = field(default_factory=dict)  # further keys of each policy
     container: dict[str, Any] = field(default_factory=dict)  # further keys of the Deployments' container
+    vendors: Vendors = field(default_factory=Vendors)
+    name: str = field(default_factory=lambda: uuid.uuid4().hex[:8])  # ends the namespaces' names
 
     def __post_init__(self) -> None:
-        name = uuid.uuid4().hex[:8]
-        self.namespace, self.home = f"shop-{name}", f"watch-{name}"
+        self.namespace, self.home = f"shop-{self.name}", f"watch-{self.name}"
         self.http = Http(self.cluster.url, self.cluster.token, self.cluster.ca_file)
         self.gate = Gate(self.cluster.url, self.cluster.ca_file)
-        self.pagerduty = PagerDuty(API_TOKEN, users=(USER,))
-        self.slack = Slack(SLACK_TOKEN)
-        self.jira = Jira(JIRA_TOKEN, USER)
-        self.grafana = Grafana(GRAFANA_TOKEN)
-        self.stand_ins = (self.gate, self.pagerduty, self.slack, self.jira, self.grafana)
+        self.pagerduty, self.slack = self.vendors.pagerduty, self.vendors.slack
+        self.jira, self.grafana = self.vendors.jira, self.vendors.grafana
+        self.stand_ins = (self.gate, *self.vendors.all)
         client = Client(self.cluster.url, self.cluster.token, self.cluster.ca_file)
         addresses: Iterator[str] = itertools.repeat(self.traffic.host)
-        self.node = Node(client, lambda pod: _Served(self.traffic, pod), self.namespace, addresses)
+        self.node = Node(client, lambda pod: Served(self.traffic, pod), self.namespace, addresses)
         self.daemons: list[Daemon] = []
+        self._orders: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Stage:
         for name in (self.namespace, self.home):
@@ -135,6 +79,9 @@ class Stage:
         for daemon in self.daemons:
             if daemon.process.poll() is None:
                 daemon.kill()
+        for order in self._orders:
+            order.kill()
+            order.communicate(timeout=10)
         self.node.__exit__(None, None, None)
         for part in self.stand_ins:
             part.stop()
@@ -197,14 +144,20 @@ class Stage:
             self.set_image(image, deployment, notes)
         return self.until(lambda: self.rolled_out(deployment, image), f"{deployment} rolled out to {image}")
 
-    def set_image(self, image: str, deployment: str = "checkout", notes: dict[str, str] | None = None) -> None:
-        """Change the Deployment's image, as a delivery pipeline does, and the pod template's annotations with it."""
+    def set_image(
+        self, image: str, deployment: str = "checkout", notes: dict[str, str] | None = None, manager: str = ""
+    ) -> None:
+        """Change the Deployment's image, as a delivery pipeline does, and the pod template's annotations with it.
+
+        `manager` is who does it by the name that Kubernetes keeps of it, a field manager.
+        """
         change: list[dict[str, Any]] = [
             {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": image}
         ]
         if notes is not None:
             change.append({"op": "add", "path": "/spec/template/metadata/annotations", "value": notes})
-        self.http.change(self.path(deployment), change, JSON_PATCH)
+        query = f"?fieldManager={manager}" if manager else ""
+        self.http.change(self.path(deployment) + query, change, JSON_PATCH)
 
     def manifest(self, image: str, deployment: str, annotations: dict[str, str]) -> dict[str, Any]:
         """A Deployment of two pods with a readiness probe."""
@@ -262,6 +215,14 @@ class Stage:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def order(self, deployment: str, *arguments: str) -> subprocess.Popen[str]:
+        """Begin to roll a Deployment back by hand: the command as it runs."""
+        config = str(self.folder / "config.yaml")
+        line = self.command("rollback", f"{self.namespace}/{deployment}", "--config", config, *arguments)
+        pipe = subprocess.PIPE
+        self._orders.append(subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True, env=self.env()))
+        return self._orders[-1]
+
     def deployment(self, name: str = "checkout") -> dict[str, Any]:
         """The Deployment as it is."""
         return self.http.get(self.path(name))
@@ -283,25 +244,35 @@ class Stage:
             else 0
         )
 
-    def cases(self) -> list[dict[str, Any]]:
-        """Every case in the daemon's namespace, as its ConfigMap holds it, the oldest first."""
+    def cases(self, deployment: str = "") -> list[dict[str, Any]]:
+        """Every case in the daemon's namespace, or those of one Deployment, as written, the oldest first."""
         path = f"/api/v1/namespaces/{self.home}/configmaps?labelSelector=canary-watch.io/case"
         cases = [json.loads(item["data"]["case"]) for item in self.http.get(path)["items"]]
-        return sorted(cases, key=lambda case: float(case["opened"]))
+        mine = [case for case in cases if deployment in ("", case["deployment"])]
+        return sorted(mine, key=lambda case: float(case["opened"]))
 
-    def closed(self, outcome: str, count: int = 1) -> list[dict[str, Any]]:
-        """Wait for `count` cases, all closed, the newest with this outcome."""
+    def closed(self, outcome: str, count: int = 1, deployment: str = "") -> list[dict[str, Any]]:
+        """Wait for `count` cases, all closed, the newest with this outcome; of one Deployment where it is named."""
 
         def look() -> list[dict[str, Any]]:
-            cases = self.cases()
+            cases = self.cases(deployment)
             done = len(cases) == count and all(case["closed"] for case in cases)
             return cases if done and cases[-1]["outcome"] == outcome else []
 
-        return self.until(look, f"{count} closed cases, the last one {outcome}")
+        return self.until(look, f"{count} closed cases of {deployment or 'all'}, the last one {outcome}")
 
-    def posted(self) -> tuple[Message, ...]:
-        """The messages in #deploy."""
-        return self.slack.top
+    def patches(self, deployment: str = "checkout") -> int:
+        """How often the daemon has patched a Deployment, or tried to."""
+        return sum(r.method == "PATCH" and r.path == self.path(deployment) for r in self.gate.requests)
+
+    def posted(self, deployment: str = "") -> tuple[Message, ...]:
+        """The messages in #deploy, or those about one Deployment, which begin with it; replies not among them."""
+        first = f"`{deployment}`"
+        return tuple(m for m in self.slack.top if not deployment or first in m.text.splitlines()[0])
+
+    def thread(self, message: Message) -> tuple[Message, ...]:
+        """The replies to a message."""
+        return tuple(reply for reply in self.slack.messages if reply.thread_ts == message.ts)
 
     def until(self, look: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
         """Wait until `look` gives something true, and give it; fail with the daemons' logs when it doesn't in time."""

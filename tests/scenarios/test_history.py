@@ -41,7 +41,7 @@ def test_a_revert_is_not_judged(stage: Stage) -> None:
 
 
 def test_the_same_bad_template_again(stage: Stage) -> None:
-    """A condemned template that is shipped again is a rollout of its own, judged and taken back under a new case."""
+    """A condemned template that is shipped again is a case of its own: a person is called, and it isn't fought."""
     stage.traffic.set_behaviour("good:1", GOOD)
     stage.traffic.set_behaviour("bad:2", BAD)
     stage.ship("good:1")
@@ -49,10 +49,11 @@ def test_the_same_bad_template_again(stage: Stage) -> None:
     stage.ship("bad:2")
     stage.closed("verified")
     stage.set_image("bad:2")
-    cases = stage.closed("verified", count=2)
-    assert [case["bad"] for case in cases] == [2, 4]
-    assert stage.image() == "good:1"
-    assert len(stage.pagerduty.incidents) == 2
+    cases = stage.closed("escalated", count=2)
+    assert [(case["bad"], case["reason"]) for case in cases] == [(2, "above-threshold"), (4, "put-back")]
+    assert (stage.image(), stage.patches()) == ("bad:2", 1)
+    assert [i.status for i in stage.pagerduty.incidents] == ["resolved", "triggered"]
+    assert len(stage.posted()) == 2
 
 
 def test_no_earlier_revision(stage: Stage) -> None:

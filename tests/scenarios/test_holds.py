@@ -31,7 +31,10 @@ def test_breach_older_than_the_rollout(stage: Stage) -> None:
 
 
 def test_pause_and_resume(stage: Stage) -> None:
-    """Under a pause a breach is said and paged, not rolled back; resumed, it is rolled back under the same incident."""
+    """Under a pause a breach is said and paged, not rolled back; resumed, it is rolled back under the same incident.
+
+    The message is the same as well; that it has turned is said in its thread, and in the channel.
+    """
     stage.traffic.set_behaviour("good:1", GOOD)
     stage.traffic.set_behaviour("bad:2", BAD)
     stage.ship("good:1")
@@ -46,7 +49,10 @@ def test_pause_and_resume(stage: Stage) -> None:
     stage.closed("verified")
     assert stage.image() == "good:1"
     assert [i.status for i in stage.pagerduty.incidents] == ["resolved"]
-    assert [m.text.split()[0] for m in stage.posted()] == ["✋", "🚨"]
+    [message] = stage.posted()
+    assert (message.edits[0].split()[0], message.text.split()[0]) == ("✋", "🚨")
+    [turned] = [reply.text for reply in stage.thread(message) if reply.broadcast]
+    assert turned.startswith("<!subteam^S0123ABCD> Cluster test-cluster: ⚠️ `checkout` in `us-east-1` is to be rolled")
 
 
 def test_pause_until(stage: Stage) -> None:

@@ -29,8 +29,9 @@ def ship_bad(stage: Stage) -> None:
 
 
 def said_plainly(stage: Stage, why: str) -> None:
-    """The message is edited, an alarm posted, and the incident left open, all with the reason."""
-    message, alarm = stage.posted()
+    """The message is edited, an alarm shown in the channel, and the incident left open, all with the reason."""
+    [message] = stage.posted()
+    [alarm] = [reply for reply in stage.thread(message) if reply.broadcast]
     assert message.text.startswith("🚨 Rolled back `checkout`")
     for text in (message.text, alarm.text):
         assert "NOT verified within 6 s" in text

@@ -33,6 +33,10 @@ __all__ = [
 ]
 
 
+TIMEOUT = 10.0  # seconds for one call of a vendor
+LOOK_UP = 3.0  # for a call that the first message waits for: it can do without
+
+
 @dataclass(frozen=True, slots=True)
 class Vendors:
     """The vendors' clouds, each fitted to the steps; None where the config leaves it out."""
@@ -57,22 +61,22 @@ def vendors_of(settings: Settings) -> Vendors:
         announcer=SlackAnnouncer(slack) if slack else None,
         tracker=_tracker(settings),
         dashboards=_dashboards(settings),
-        directory=_directory(settings, pagerduty, slack) if pagerduty and slack else None,
+        directory=_directory(settings),
     )
 
 
-def _pagerduty(settings: Settings) -> PagerDuty | None:
+def _pagerduty(settings: Settings, timeout: float = TIMEOUT) -> PagerDuty | None:
     asked = settings.pagerduty
     if asked is None:
         return None
     token = _secret(asked.api_token_file)
     key = SecretFile(asked.routing_key_file)
-    return PagerDuty(PagerDutySettings(key, token, asked.events_url, asked.api_url, asked.from_email))
+    return PagerDuty(PagerDutySettings(key, token, asked.events_url, asked.api_url, asked.from_email, timeout))
 
 
-def _slack(settings: Settings) -> Slack | None:
+def _slack(settings: Settings, timeout: float = TIMEOUT) -> Slack | None:
     asked = settings.slack
-    return Slack(SlackSettings(SecretFile(asked.token_file), asked.channel, asked.api_url)) if asked else None
+    return Slack(SlackSettings(SecretFile(asked.token_file), asked.channel, asked.api_url, timeout)) if asked else None
 
 
 def _pager(settings: Settings, client: PagerDuty) -> PagerDutyPager | None:
@@ -88,12 +92,12 @@ def _pager(settings: Settings, client: PagerDuty) -> PagerDutyPager | None:
     )
 
 
-def _directory(settings: Settings, pagerduty: PagerDuty, slack: Slack) -> OnCallDirectory | None:
-    asked = settings.pagerduty
+def _directory(settings: Settings) -> OnCallDirectory | None:
+    asked, pagerduty, slack = settings.pagerduty, _pagerduty(settings, LOOK_UP), _slack(settings, LOOK_UP)
     schedules = {role: contact.schedule for role, contact in settings.contacts.items() if contact.schedule}
-    if asked is None or asked.api_token_file is None or not (asked.service_id or schedules):
+    if asked is None or pagerduty is None or slack is None or asked.api_token_file is None:
         return None
-    return OnCallDirectory(pagerduty, slack, asked.service_id, schedules)
+    return OnCallDirectory(pagerduty, slack, asked.service_id, schedules) if asked.service_id or schedules else None
 
 
 def _tracker(settings: Settings) -> JiraTracker | None:

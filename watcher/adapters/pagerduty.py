@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 from tenacity import Retrying, retry_if_result, stop_before_delay, wait_exponential
 
 from watcher.runbook.alerts import speaks_of
 from watcher.runbook.case import Case
+from watcher.systems.fault import Fault
 from watcher.systems.pagerduty import Incident, OpenIncident, PageEvent, PagerDuty, Person
 from watcher.systems.secret_file import SecretFile
 from watcher.systems.slack import Slack
@@ -55,6 +57,8 @@ class PagerDutyPager:
 
     def open_alert(self, case: Case) -> Mapping[str, str] | None:
         """Look through the newest open incidents for the alert's; those whose title names it come first."""
+        if not self._alert:
+            return None
         latest = time.monotonic() + LOOKING_THROUGH
         every = self._client.open_incidents(self._service_id, case.opened - OPEN_SINCE)
         for one in sorted(every, key=lambda incident: self._alert not in incident.title)[:MOST_LOOKED_AT]:
@@ -66,12 +70,18 @@ class PagerDutyPager:
 
     def _is_about(self, incident: OpenIncident, case: Case) -> bool:
         texts = (incident.title, *self._client.texts_of(incident.id))
+        # Our own incidents are known by their keys: a policy may have the alert's name.
+        if any(text.startswith(f"{case.cluster}/{case.region}/") for text in texts):
+            return False
         return speaks_of(texts, self._alert, (case.namespace, case.deployment), (case.cluster, case.region))
 
     def link(self, case: Case) -> str | None:
-        """The incident's address. PagerDuty makes the incident after it took the event, so it is looked for a while."""
+        """The open incident's address. PagerDuty makes it after it took the event, so it is looked for a while.
+
+        Until then the newest one of that key may be one that was resolved before.
+        """
         look: Retrying = Retrying(
-            retry=retry_if_result(lambda found: found is None),
+            retry=retry_if_result(lambda found: found is None or found.status == "resolved"),
             wait=wait_exponential(multiplier=0.2, max=1.0),
             stop=stop_before_delay(LOOKING),
             retry_error_callback=lambda state: None,
@@ -105,13 +115,25 @@ class OnCallDirectory:
         self._schedules = dict(schedules)
 
     def __call__(self) -> Mapping[str, list[str]]:
-        """The Slack IDs by role."""
+        """The Slack IDs by role. A role that lastingly can't be looked up doesn't cost the others theirs."""
         found: dict[str, list[str]] = {}
-        if self._service_id:
-            found["sre-oncall"] = self._in_slack(self._pagerduty.on_call(self._service_id))
-        for role, schedule in self._schedules.items():
-            found[role] = self._in_slack(self._pagerduty.on_call_schedule(schedule))
+        refused: list[Fault] = []
+        for role, ask in self._sources():
+            try:
+                found[role] = self._in_slack(ask())
+            except Fault as fault:
+                if not fault.lasting:
+                    raise
+                refused.append(fault)
+        if refused and not any(found.values()):
+            raise refused[0]
         return {role: people for role, people in found.items() if people}
+
+    def _sources(self) -> Iterator[tuple[str, Callable[[], tuple[Person, ...]]]]:
+        if self._service_id and "sre-oncall" not in self._schedules:
+            yield "sre-oncall", partial(self._pagerduty.on_call, self._service_id)
+        for role, schedule in self._schedules.items():
+            yield role, partial(self._pagerduty.on_call_schedule, schedule)
 
     def _in_slack(self, people: Iterable[Person]) -> list[str]:
         ids = [self._slack.user_by_email(person.email) for person in people if person.email]

@@ -5,21 +5,22 @@ from __future__ import annotations
 import getpass
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TextIO
 
 from watcher.commands.arguments import Subject
 from watcher.daemon import Daemon
 from watcher.judgement.model import Rollout
 from watcher.judgement.rollouts import History, policies_for, rollout_of, trim_deployment, trim_replica_set
-from watcher.runbook.by_hand import Order, ordered, refused, reordered, under_way
-from watcher.runbook.case import Case, case_name
-from watcher.runbook.cases import Cases
+from watcher.runbook.by_hand import Order, ordered, refused, reordered, still_verified, under_way
+from watcher.runbook.case import Case
+from watcher.runbook.cases import Cases, TakenOver
 from watcher.runbook.confirm import held_by
 from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import NotFound, paths
 
 LOOK = 0.5  # seconds between two looks at the case
+WRITES = 5  # attempts at turning a case over while the daemon writes it, too
 TAKEN_UP_WITHIN = 20.0  # seconds, then it is said that no daemon seems to run
 
 
@@ -38,31 +39,42 @@ def rollback(daemon: Daemon, asked: Asked, out: TextIO, err: TextIO) -> int:
     case = _open(daemon, asked, time.time())
     out.write(f"case {case.id}: revision {case.bad} is to be rolled back\n")
     out.flush()
-    return _follow(daemon, case.name, out, err) if asked.wait else 0
+    return _follow(daemon, case, out, err) if asked.wait else 0
 
 
 def _open(daemon: Daemon, asked: Asked, now: float) -> Case:
-    """Write the case, or turn the one that this revision has over; Fault says why it can't be."""
+    """Write the case, or turn over the one that this revision has; Fault says why it can't be."""
     rollout = _rollout(daemon, asked.subject, now)
     policies = policies_for(rollout, daemon.policies)
     order = Order(asked.target, f"{asked.reason} (ordered by {_who()})", now)
     scales = any(p.no_earlier_revision == "scale-to-zero" for p in policies)
-    why_not = refused(rollout, order, scale_to_zero=scales)
-    if why_not:
-        raise Fault("canary-watch", why_not, lasting=True)
     cluster = daemon.settings.cluster
     store = Cases(daemon.connection, daemon.connection.namespace, f"rollback by hand, {_who()}")
-    fresh = ordered(rollout, (cluster.name, cluster.region), order)
-    try:
-        known = store.read(case_name(rollout.uid, rollout.new.number))
-    except NotFound:
-        return store.open(fresh)
-    why_not = under_way(known)
+    _demand(refused(rollout, order, scale_to_zero=scales))
+    _demand(still_verified(store.load().values(), rollout, order))
+    within = next((p.verify_within for p in policies), 600.0)
+    fresh = replace(ordered(rollout, (cluster.name, cluster.region), order), verify_within=within)
+    known = store.open(fresh)
+    return known if known is fresh else _turned_over(store, known, order)
+
+
+def _turned_over(store: Cases, known: Case, order: Order) -> Case:
+    """Turn over the case that the revision has, of which the daemon may be writing."""
+    for _ in range(WRITES):
+        _demand(under_way(known))
+        case = reordered(known, order)
+        try:
+            store.save(case)
+        except TakenOver:
+            known = store.read(known.name)
+        else:
+            return case
+    raise Fault("canary-watch", f"case {known.id} is being written by the daemon all the time; try again")
+
+
+def _demand(why_not: str) -> None:
     if why_not:
         raise Fault("canary-watch", why_not, lasting=True)
-    case = reordered(known, order)
-    store.save(case)
-    return case
 
 
 def _rollout(daemon: Daemon, subject: Subject, now: float) -> Rollout:
@@ -86,12 +98,12 @@ def _rollout(daemon: Daemon, subject: Subject, now: float) -> Rollout:
     return rollout_of(small, owned, None)
 
 
-def _follow(daemon: Daemon, name: str, out: TextIO, err: TextIO) -> int:
+def _follow(daemon: Daemon, opened: Case, out: TextIO, err: TextIO) -> int:
     """Tell each step's end until the case is closed. Interrupted, the case goes on without."""
     store = Cases(daemon.connection, daemon.connection.namespace, "")
     begun, told, warned = time.monotonic(), set[tuple[str, str]](), False
     while True:
-        case = store.read(name)
+        case = _read(store, opened.name, err)
         for step, record in case.steps.items():
             said = record.error or ("" if record.state == "done" else record.state)
             if (record.over or record.error) and (step, said) not in told:
@@ -101,11 +113,27 @@ def _follow(daemon: Daemon, name: str, out: TextIO, err: TextIO) -> int:
         if case.closed is not None:
             out.write(f"case {case.id} is closed: {case.outcome}\n")
             return 0 if case.outcome == "verified" else 1
-        if not case.steps and not warned and time.monotonic() - begun > TAKEN_UP_WITHIN:
+        if case == opened and not warned and time.monotonic() - begun > TAKEN_UP_WITHIN:
             warned = True
             where = f"is one running that has its cases in Namespace {daemon.connection.namespace}?"
             err.write(f"canary-watch: no daemon has taken the case up yet; {where} It waits for 10 minutes.\n")
             err.flush()
+        time.sleep(LOOK)
+
+
+def _read(store: Cases, name: str, err: TextIO) -> Case:
+    """Read the case, and wait for an API server that is away: the daemon waits for it, too."""
+    said = ""
+    while True:
+        try:
+            return store.read(name)
+        except Fault as fault:
+            if fault.lasting or isinstance(fault, NotFound):
+                raise
+            if fault.said != said:
+                err.write(f"canary-watch: {fault}; the case goes on, it is looked at again\n")
+                err.flush()
+            said = fault.said
         time.sleep(LOOK)
 
 

@@ -25,7 +25,7 @@ def build(config: Path, target: Target, *, dry_run: bool, looks_only: bool, err:
         _tell(mistakes, err)
         return None
     policies, wrong = loading.load([settings.policies])
-    missing = () if looks_only else config_file.missing_files(settings)
+    missing = () if looks_only else (*config_file.missing_files(settings), *loading.missing_files(policies))
     every = [*mistakes, *wrong, *missing, *config_file.check_against(settings, policies)]
     if every:
         _tell(every, err)

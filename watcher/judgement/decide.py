@@ -137,11 +137,14 @@ def _breach(rollout: Rollout, verdict: Verdict, circumstances: Circumstances) ->
         reason, why = circumstances.barred[rollout.key]
         return "Hold", reason, f"{why}; {said}"
     if not rollout.earlier:
-        if verdict.policy.no_earlier_revision == "scale-to-zero":
+        # A later number had earlier ones, which are gone: with revisionHistoryLimit 0 that is every release.
+        if verdict.policy.no_earlier_revision == "scale-to-zero" and rollout.new.number == 1:
             return "RollBack", verdict.reason, said
         return "Escalate", "no-earlier-revision", f"there is no earlier revision to roll back to; {said}"
     if verdict.policy.rollback_to and target_of(rollout, verdict.policy.rollback_to) is None:
-        fixed = f"revision {verdict.policy.rollback_to}, which the policy demands, is gone or was rolled back itself"
+        fixed = (
+            f"revision {verdict.policy.rollback_to}, which the policy demands, is gone, was rolled back or is bad now"
+        )
         return "Escalate", "fixed-revision-unusable", f"{fixed}; {said}"
     if target_of(rollout) is None:
         return "Escalate", "every-earlier-revision-condemned", f"every earlier revision was rolled back itself; {said}"

@@ -20,7 +20,8 @@ class Revision:
     """One ReplicaSet of a Deployment, as the rollout history shows it.
 
     `verdict` is proven, condemned or empty; `doubted` says that it was replaced while it was not healthy. `former` are
-    the numbers that it had before it was used again; `schema` the database schema's version that it was seen with.
+    the numbers that it had before it was used again; `schema` the database schema's version that it was seen with, and
+    `schema_by` the question that this answered (`runbook.migrations.asked_of`).
     """
 
     number: int
@@ -31,6 +32,7 @@ class Revision:
     doubted: bool = False
     former: tuple[int, ...] = ()
     schema: str = ""
+    schema_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

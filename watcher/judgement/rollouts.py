@@ -117,7 +117,8 @@ def revision_of(replica_set: Object) -> Revision | None:
     if not _NUMBER.fullmatch(number):
         return None
     verdict = str(notes.get(VERDICT, "")) if notes.get(VERDICT_OF) == meta.get("uid") else ""
-    seen_by, _, schema = str(notes.get(SCHEMA_SEEN, "")).partition("@")
+    seen_by, at, asked, schema = (*str(notes.get(SCHEMA_SEEN, "")).split("@", 3), "", "", "", "")[:4]
+    own = (seen_by, at) == (meta.get("uid"), str(int(number)))
     former = str(notes.get(REVISION_HISTORY, "")).split(",")
     return Revision(
         number=int(number),
@@ -127,7 +128,8 @@ def revision_of(replica_set: Object) -> Revision | None:
         replicas=int((replica_set.get("status") or {}).get("replicas") or 0),
         doubted=notes.get(DOUBTED) == f"{meta.get('uid')}@{int(number)}",
         former=tuple(int(one) for one in former if _NUMBER.fullmatch(one)),
-        schema=schema if seen_by == meta.get("uid") else "",
+        schema=schema if own else "",
+        schema_by=asked if own else "",
     )
 
 

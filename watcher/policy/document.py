@@ -220,8 +220,10 @@ def json_schema() -> dict[str, Any]:
     for name, keys in kinds.items():
         schema["$defs"][name]["oneOf"] = [{"required": [key]} for key in keys]
     schema["$defs"]["DownSection"]["dependentRequired"] = {"plan": ["command"]}
-    # Without an app, the version isn't Django's, and neither is the command.
-    otherwise = {"version": {"properties": {"django": False}}, "down": {"required": ["command"]}}
+    # Without an app, the version isn't Django's, neither is the command, and nothing is there to fill in for $app.
+    words = {"items": {"pattern": r"^(?![\s\S]*\$app(?!\w))"}}
+    own = {"required": ["command"], "properties": {"command": words, "plan": words}}
+    otherwise = {"version": {"properties": {"django": False}}, "down": own}
     without_app = {"required": ["down"], "properties": otherwise}
     schema["$defs"]["MigrationsSection"]["anyOf"] = [{"required": ["app"]}, without_app]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "RollbackPolicy", **schema}

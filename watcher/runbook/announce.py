@@ -56,12 +56,16 @@ class Announce:
         place = record.result.get("place")
         if place is not None:
             _edit(self._announcer, place, text)
-        else:
-            place = self._found_or_posted(self._announcer, case, text)
-        return Outcome("done", {"place": dict(place), "text": text}, "announced")
+            return Outcome("done", {**record.result, "text": text}, "the message is up to date")
+        place, said_then = self._found_or_posted(self._announcer, case, text)
+        turn = {"turn": case.turn} if said_then else {}
+        return Outcome("done", {"place": dict(place), "text": text, **turn}, "announced")
 
-    def _found_or_posted(self, announcer: Announcer, case: Case, text: str) -> Mapping[str, str]:
-        """Post, unless an earlier attempt is found to have posted. The first attempt needn't look."""
+    def _found_or_posted(self, announcer: Announcer, case: Case, text: str) -> tuple[Mapping[str, str], bool]:
+        """Post, unless an earlier attempt is found to have posted. The first attempt needn't look.
+
+        Also says whether this text was posted: one that is found may have been posted before the case turned.
+        """
         if case.step("announce").attempts > 1:
             try:
                 place = announcer.find(case.id, case.opened - LOOK_BACK)
@@ -71,8 +75,8 @@ class Announce:
                 place = None  # the app may post there but not read: a message twice is better than none
             if place is not None:
                 _edit(announcer, place, text)
-                return place
-        return announcer.post(text, case.id)
+                return place, False
+        return announcer.post(text, case.id), True
 
 
 def _edit(announcer: Announcer, place: Mapping[str, str], text: str) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from watcher.judgement.model import Rollout
@@ -30,6 +31,8 @@ def refused(rollout: Rollout, order: Order, *, scale_to_zero: bool) -> str:
         return f"revision {rollout.new.number} is the only one: there is nothing to roll back to"
     if order.target == rollout.new.number:
         return f"revision {order.target} is what {rollout.name} has now"
+    if order.target in rollout.new.former and target_of(rollout, order.target) is None:
+        return f"revision {order.target} is what {rollout.name} has now, as revision {rollout.new.number}"
     condemned = [str(r.number) for r in rollout.earlier if r.verdict == "condemned"]
     if order.target and target_of(rollout, order.target) is None:
         if str(order.target) in condemned:
@@ -74,6 +77,19 @@ def under_way(case: Case) -> str:
     if case.is_open and case.action == "RollBack" and not case.outcome:
         return f"it is being rolled back in case {case.id}"
     return ""
+
+
+def still_verified(cases: Iterable[Case], rollout: Rollout, order: Order) -> str:
+    """Say so where a rollback of the Deployment is made and not verified yet, and the order names no revision.
+
+    Given twice by mistake, it would go back one revision further.
+    """
+    mine = (case for case in cases if case.uid == rollout.uid and case.is_open and not case.outcome)
+    found = None if order.target else next((case for case in mine if case.rolled_back), None)
+    if found is None:
+        return ""
+    made = f"revision {found.bad} was rolled back in case {found.id}, which is being verified"
+    return f"{made}; to go further back now, say to which revision"
 
 
 def reordered(case: Case, order: Order) -> Case:

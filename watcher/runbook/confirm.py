@@ -95,6 +95,8 @@ class Confirm:
             if case.step("confirm").failures >= ATTEMPTS - 1:
                 return Outcome("skipped", said="the API server doesn't say more about it")
             raise
+        if found.deployment["metadata"].get("uid") != case.uid:
+            return Outcome("skipped", said="the Deployment was deleted and created again")
         return Outcome("done", _facts(case, found, None), "the facts are recorded")
 
     def _find(self, case: Case) -> _Found:
@@ -108,7 +110,7 @@ class Confirm:
 def _settled(case: Case, found: _Found, pausing: list[str]) -> Outcome:
     """Settle the target: the one demanded, else the newest good one, else none: then the Deployment is scaled to 0."""
     target = target_of(rollout_of(trim_deployment(found.deployment), found.owned, None), case.target)
-    if target is None and not (case.scale_to_zero and len(found.owned) == 1):
+    if target is None and not (case.scale_to_zero and len(found.owned) == 1 and case.bad == 1):
         wanted = f"revision {case.target} can't be rolled back to" if case.target else "no earlier revision is left"
         return Outcome("later", escalate=wanted if case.target else f"{wanted} to roll back to")
     result = {**_facts(case, found, target), "pausingNamespaces": pausing}
@@ -123,6 +125,7 @@ def _settled(case: Case, found: _Found, pausing: list[str]) -> Outcome:
         "targetUid": target.uid,
         "targetImage": images_of(good["spec"]["template"]),
         "targetSchema": target.schema,
+        "targetSchemaBy": target.schema_by,
     }
     return Outcome("done", result, f"revision {case.bad} is the newest; going back to {target.number}")
 

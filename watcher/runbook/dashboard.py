@@ -34,25 +34,25 @@ class Dashboard:
         if "link" not in result:
             return Outcome("later", {"link": self._dashboards.link(case, None), "marked": []}, "linked")
         following = self._next(case)
-        if following == "end":
-            until = end_of(case, now) + AFTERWARDS
-            return Outcome(
-                "done", {**result, "link": self._dashboards.link(case, until), "ended": True}, "all is marked"
-            )
+        if following == "range":
+            ended = bool(case.outcome)
+            link = self._dashboards.link(case, end_of(case, now) + AFTERWARDS if ended else None)
+            said = "all is marked" if ended else "linked up to now"
+            return Outcome("done" if ended else "later", {**result, "link": link, "ended": ended}, said)
         at, text = _mark(case, following)
         self._dashboards.mark(case, following, text, at)
         marked = {**result, "marked": [*result["marked"], following]}
         return Outcome("later", marked, f"the {following} is marked")
 
     def _next(self, case: Case) -> str:
-        """What is to be done next; empty where nothing is."""
+        """What is to be done next; empty where nothing is. A case that is opened again goes on: so does the range."""
         result = case.step("dashboard").result
         marked = result.get("marked") or []
         if "rollout" not in marked:
             return "rollout"
         if case.rolled_back and "rollback" not in marked:
             return "rollback"
-        return "end" if case.outcome and not result.get("ended") else ""
+        return "range" if bool(case.outcome) != bool(result.get("ended")) else ""
 
 
 def _mark(case: Case, what: str) -> tuple[float, str]:

@@ -5,6 +5,7 @@ One step of one case at a time in its lane; the outcome is written to the case's
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,6 +29,7 @@ from watcher.runbook.progress import (
 )
 from watcher.runbook.step import Outcome, Step
 from watcher.systems.fault import Fault
+from watcher.systems.kubernetes.faults import NotFound
 
 LOG = logging.getLogger("canary-watch.runbook")
 
@@ -156,8 +158,10 @@ class Desk:
 
     def _incident_of(self, decision: Decision) -> str:
         """A revision that was put back goes on with the incident of its rollback, rather than be paged twice."""
-        key = (decision.rollout.uid, decision.rollout.new.replica_set)
-        return self.taken_back().get(key, ("", 0))[0] if decision.reason == "put-back" else ""
+        if decision.reason != "put-back":
+            return ""
+        former, _ = self.taken_back().get((decision.rollout.uid, decision.rollout.new.replica_set), ("", 0))
+        return next((case.incident_key for case in self.every() if case.id == former), "")
 
     def _turn(self, decision: Decision) -> None:
         """Turn a case over to what is decided now. A hold whose reason alone has changed says so, and pages nobody."""
@@ -180,9 +184,7 @@ class Desk:
         with self._lock_of(name):
             if not self._duty.leading():
                 return
-            if name in self._outdated:
-                self._put(self._store.read(name))
-                self._outdated.discard(name)
+            self._read_again(name)
             case = self._get(name)
             if case is None:
                 return
@@ -195,6 +197,13 @@ class Desk:
                 return
         for step in startable(settled, steps, now):
             self._submit(name, step)
+
+    def _read_again(self, name: str) -> None:
+        """Read a case that another hand wrote; one that is deleted again is no longer waited for."""
+        if name in self._outdated:
+            with contextlib.suppress(NotFound):
+                self._put(self._store.read(name))
+            self._outdated.discard(name)
 
     def _submit(self, name: str, step: Step) -> None:
         attempt = lambda: self._guarded(name, lambda: self._attempt(name, step))  # noqa: E731 - two layers of delay

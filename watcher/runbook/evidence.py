@@ -13,7 +13,7 @@ from watcher.judgement.impact import Impact, impact_of_span, impact_since, say_s
 from watcher.judgement.model import Grid
 from watcher.judgement.readings import RatioReading
 from watcher.policy.model import Check, Policy, Ratio, Value
-from watcher.runbook.case import Case
+from watcher.runbook.case import BY_HAND, Case
 from watcher.runbook.chart import Chart, Line
 from watcher.runbook.measures import Measures, Side
 from watcher.runbook.ports import Prometheus
@@ -21,6 +21,8 @@ from watcher.systems.fault import Fault
 
 # Seconds. How much of the time before the rollout a chart shows: a share of what follows, within limits.
 LEAD, LEAST_LEAD, MOST_LEAD = 0.3, 600.0, 3600.0
+# Seconds before a person's order that are looked at: the rollout may be weeks old.
+BEFORE_ORDER = 3600.0
 # Seconds before the rollout from which the baseline is taken.
 BASELINE = 1800.0
 
@@ -49,8 +51,9 @@ class Evidence:
         policy, check = found
         if asked is None:  # what an annotation would say, the case doesn't know
             limit = check.threshold.value if check.threshold and not check.threshold.annotation else None
-        lead = min(MOST_LEAD, max(LEAST_LEAD, LEAD * (until - case.rollout_started)))
-        grid = self._measures.grid(case.rollout_started - lead, until)
+        begun = _begun(case)
+        lead = min(MOST_LEAD, max(LEAST_LEAD, LEAD * (until - begun)))
+        grid = self._measures.grid(begun - lead, until)
         sides = self._measures.sides(case, check, grid)
         if asked is None and not any(side.has_series for side in sides):
             return None
@@ -62,7 +65,7 @@ class Evidence:
             threshold=limit,
             marks=_marks(case),
             start=grid.start,
-            end=grid.end,
+            end=max(grid.end, until),  # the grid ends at a whole millisecond, before the mark of that very moment
         )
 
     def impact(self, case: Case, until: float) -> Impact:
@@ -71,12 +74,14 @@ class Evidence:
         The share of requests is the breached check's if it counts them, else that of the Deployment's first ratio
         check. The duration is the time over the threshold; where no series tell, the time since the rollout's start.
         """
-        grid = self._measures.grid(case.rollout_started, until)
-        period = max(0.0, until - case.rollout_started)
+        start = _begun(case)
+        grid = self._measures.grid(start, until)
+        period = max(0.0, until - start)
         asked, limit = self._breached(case), _number(case.evidence.get("threshold"))
         if asked is None or limit is None:
             since = _number(case.evidence.get("since"))
-            begun = (case.rollout_started, "the rollout's start") if since is None else (since, "the breach")
+            otherwise = (case.ordered, "the order") if case.reason == BY_HAND else (start, "the rollout's start")
+            begun = otherwise if since is None else (since, "the breach")
             return impact_since(self._share(case, grid, period), begun, until)
         _, check = asked
         readings = [s.reading for s in _some(self._measures.sides(case, check, grid), check, grid)]
@@ -131,6 +136,12 @@ class Evidence:
         readings = [side.reading for side in self._measures.sides(case, check, grid)]
         number = share_of(reading for reading in readings if isinstance(reading, RatioReading))
         return number, f"{say_share(number, period)} (by check {policy.name}/{check.name})"
+
+
+def _begun(case: Case) -> float:
+    """When what a case is about began: with the rollout; where a person ordered it, an hour before that at most."""
+    ordered = case.ordered - BEFORE_ORDER if case.reason == BY_HAND else case.rollout_started
+    return max(case.rollout_started, ordered)
 
 
 def _some(sides: tuple[Side, ...], check: Check, grid: Grid) -> tuple[Side, ...]:

@@ -138,7 +138,11 @@ class FilePostmortem:
         facts = facts_of(case, self._contacts)
         due = datetime.fromtimestamp(facts.review or now, UTC).strftime("%Y-%m-%d")
         document = adf(fitted(postmortem(case, facts), LONGEST_DOCUMENT))
-        return dict(tracker.create(title(case), document, ("canary-watch", "postmortem", label), due))
+        try:
+            return dict(tracker.create(title(case), document, ("canary-watch", "postmortem", label), due))
+        except Fault as fault:  # it may have been filed all the same, and is looked for once the search would know
+            wait = max(fault.retry_after or 0.0, INDEX_LAG)
+            raise Fault(fault.system, fault.said, retry_after=wait, lasting=fault.lasting) from None
 
 
 class CommentTicket:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from watcher.policy.model import PREFIX, Migrations
@@ -12,22 +13,31 @@ from watcher.runbook.case import Case
 from watcher.runbook.ports import Cluster
 from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import paths
-from watcher.systems.kubernetes.faults import AlreadyExists
+from watcher.systems.kubernetes.faults import AlreadyExists, NotFound
 
 CASE_NOTE = PREFIX + "case"
 KEPT_FOR = 7 * 86400  # seconds that a finished Job stays, for its logs
 LONGEST_TAIL = 300  # characters of a failed Job's output that are shown
+LATE = 120.0  # seconds after its time at which a Job that has not ended never began: it is suspended, say
+
+_VERSION = re.compile(r"\$version(?!\w)")
 
 # What a Job's container must not have of the template's: it serves nobody.
 _SERVING = ("readinessProbe", "livenessProbe", "startupProbe", "lifecycle", "ports")
+# By these newer Kubernetes runs a single container again, whatever its pod's restartPolicy says.
+_RESTARTING = ("restartPolicy", "restartPolicyRules")
 
 State = Literal["active", "complete", "failed"]
 What = Literal["plan", "down"]
 
 
 def job_name(case: Case, what: What) -> str:
-    """Name a case's Job: at most 63 characters, with room for what pods' names add."""
-    return f"migrate-{case.uid[:18]}-r{case.bad}-t{case.turn}-{what}"
+    """Name a case's Job: at most 63 characters, with room for what pods' names add.
+
+    A plan changes nothing, and may be asked for anew at each turn of the case. There is one way down in all of it.
+    """
+    asked = f"t{case.turn}-plan" if what == "plan" else "down"
+    return f"migrate-{case.uid[:18]}-r{case.bad}-{asked}"
 
 
 def job_for(case: Case, what: What, template: dict[str, Any], migrations: Migrations, version: str) -> dict[str, Any]:
@@ -43,8 +53,8 @@ def job_for(case: Case, what: What, template: dict[str, Any], migrations: Migrat
     chosen = next((c for c in containers if migrations.container in ("", c.get("name"))), None)
     if chosen is None:
         raise ValueError(f"the pod template has no container {migrations.container}")
-    own = {key: value for key, value in chosen.items() if key not in (*_SERVING, "args")}
-    own["command"] = [word.replace("$version", version) for word in words]
+    own = {key: value for key, value in chosen.items() if key not in (*_SERVING, *_RESTARTING, "args")}
+    own["command"] = [_VERSION.sub(lambda _: version, word) for word in words]
     kept = [c for c in spec.get("initContainers") or [] if c.get("name") in migrations.init_containers]
     spec |= {"containers": [own], "restartPolicy": "Never"}
     spec |= {"initContainers": kept} if kept else {}
@@ -70,7 +80,21 @@ def run_once(cluster: Cluster, case: Case, body: dict[str, Any]) -> dict[str, An
     try:
         return cluster.create(paths.jobs(case.namespace), body)
     except AlreadyExists:
-        return cluster.get(paths.jobs(case.namespace, body["metadata"]["name"]))
+        made = made_before(cluster, case, body["metadata"]["name"])
+        if made is None:
+            raise
+        return made
+
+
+def made_before(cluster: Cluster, case: Case, name: str) -> dict[str, Any] | None:
+    """Give a case's Job of that name; None where there is none. Raises Fault, lasting where it is somebody else's."""
+    try:
+        job = cluster.get(paths.jobs(case.namespace, name))
+    except NotFound:
+        return None
+    if (job["metadata"].get("annotations") or {}).get(CASE_NOTE) != case.id:
+        raise Fault("Kubernetes", f"Job {case.namespace}/{name} is not this case's; delete it", lasting=True)
+    return job
 
 
 def state_of(job: dict[str, Any]) -> tuple[State, str]:
@@ -82,20 +106,32 @@ def state_of(job: dict[str, Any]) -> tuple[State, str]:
     return "active", ""
 
 
-def output_of(cluster: Cluster, case: Case, job: dict[str, Any]) -> str:
-    """Read what a Job's pod wrote; empty where it has none any more. Raises Fault.
+def never_began(job: dict[str, Any], since: float, now: float) -> bool:
+    """Say whether a Job that has been waited for since then should long have ended by itself.
 
-    An API server whose connection to the kubelet breaks hands out what it has got, as if that were all: what isn't the
-    same when it is read twice may be a part.
+    Its deadline counts from its start, from which a queue may keep it.
     """
+    return now > since + float(job["spec"].get("activeDeadlineSeconds") or 0) + LATE
+
+
+def output_of(cluster: Cluster, case: Case, job: dict[str, Any]) -> str:
+    """Read what a Job's pod wrote; empty where it has none any more. Raises Fault."""
     name = job["metadata"]["name"]
     listed = cluster.get(paths.pods(case.namespace), {"labelSelector": f"job-name={name}"})
-    pods = [pod["metadata"]["name"] for pod in listed.get("items") or []]
+    pods = sorted(listed.get("items") or [], key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
     container = job["spec"]["template"]["spec"]["containers"][0]["name"]
-    first, again = (cluster.pod_log(case.namespace, pods[-1], container) if pods else "" for _ in range(2))
-    if first != again:
-        raise Fault("Kubernetes", f"the output of Job {name} was not the same when it was read twice")
-    return first
+    return cluster.pod_log(case.namespace, str(pods[-1]["metadata"]["name"]), container) if pods else ""
+
+
+def whole_output_of(cluster: Cluster, case: Case, job: dict[str, Any]) -> str:
+    """Read what an ended Job's pod wrote, twice: an answer that broke off on its way looks like any other.
+
+    Raises Fault where the two differ, or the last line is not whole.
+    """
+    output = output_of(cluster, case, job)
+    if output_of(cluster, case, job) != output or not output.endswith("\n"):
+        raise Fault("Kubernetes", f"the output of Job {case.namespace}/{job['metadata']['name']} did not come whole")
+    return output
 
 
 def failure_of(cluster: Cluster, case: Case, job: dict[str, Any], why: str) -> str:

@@ -1,4 +1,4 @@
-"""The daemon's marks on ReplicaSets: `verdict` (proven, condemned), and when a reused ReplicaSet's rollout started."""
+"""The daemon's marks on ReplicaSets: `verdict` (proven, condemned), when a reused one's rollout started, its schema."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from watcher.judgement.rollouts import DOUBTED, MARKS, SCHEMA_SEEN, STARTED, VER
 from watcher.policy.model import SchemaQuery
 from watcher.runbook.case import Case
 from watcher.runbook.lanes import Lanes
+from watcher.runbook.migrations import asked_of
 from watcher.runbook.ports import Cluster, Schema
 from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import paths
@@ -28,6 +29,14 @@ def condemn(cluster: Cluster, case: Case) -> None:
         _annotate(cluster, path, replica_set, _verdict("condemned", str(replica_set["metadata"]["uid"])))
     except NotFound:
         return
+
+
+def mark_schema(cluster: Cluster, case: Case, asked: str, version: str) -> None:
+    """Note which schema version the revision that a case went back to serves with. Raises Fault."""
+    number, uid = int(case.result("revert", "newRevision")), str(case.result("confirm", "targetUid"))
+    revision = Revision(number, str(case.result("confirm", "targetReplicaSet")), uid)
+    with suppress(NotFound):
+        _mark(cluster, case.namespace, revision, _seen(revision, asked, version))
 
 
 class Marks:
@@ -57,7 +66,7 @@ class Marks:
         self._set(rollout, {STARTED: f"{rollout.new.number}@{started}"}, f"started at {started}")
 
     def record_schema(self, rollout: Rollout, query: SchemaQuery) -> None:
-        """Record which version of its database's schema a revision was seen with, once it alone serves.
+        """Record which version of its database's schema a revision was seen with, while it alone serves.
 
         A later revision's migration is taken back to it, where no pod template says what is expected.
         """
@@ -69,7 +78,8 @@ class Marks:
             except Fault as fault:
                 LOG.warning("the schema version that %s serves with can't be read: %s", what, fault)
                 return
-            self._set(rollout, {SCHEMA_SEEN: f"{rollout.new.uid}@{version}"}, f"serves with schema version {version}")
+            seen = _seen(rollout.new, asked_of(query), version)
+            self._set(rollout, seen, f"serves with schema version {version}")
 
         self._lanes.submit("migrations", (rollout.uid, SCHEMA_SEEN), mark)
 
@@ -100,6 +110,11 @@ def _sweep(cluster: Cluster, rollout: Rollout) -> None:
         ops += [{"op": "remove", "path": f"/metadata/annotations/{paths.pointer(key)}"} for key in strays]
         with suppress(Invalid):  # they are gone already, and the cache doesn't know yet
             cluster.json_patch(paths.deployments(rollout.namespace, rollout.deployment), ops)
+
+
+def _seen(revision: Revision, asked: str, version: str) -> dict[str, str]:
+    """The mark names the revision, as ReplicaSets are used again, and the question, as policies are edited."""
+    return {SCHEMA_SEEN: f"{revision.uid}@{revision.number}@{asked}@{version}"}
 
 
 def _verdict(verdict: str, uid: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from watcher.judgement.rollouts import write_time
-from watcher.runbook.case import Case
+from watcher.runbook.case import BY_HAND, Case
 from watcher.runbook.migrations import needs_database_team
 
 # The contacts of the config: a role to its Slack ID.
@@ -57,7 +57,7 @@ def announcement(case: Case, contacts: Contacts) -> str:
     first = [headline(case), f"{tags(case, contacts)} {where}"]
     last = _course(case)
     room = LONGEST - sum(len(line) + 1 for line in (*first, *last))
-    return "\n".join(line for line in (*first, *_fitting(_facts(case), room), *last) if line)
+    return "\n".join(line for line in (*first, *fitting(_facts(case), room), *last) if line)
 
 
 def alarm(case: Case, contacts: Contacts) -> str:
@@ -88,7 +88,7 @@ def tag(case: Case, contacts: Contacts, role: str) -> str:
     return mention(contacts[role]) if role in contacts else NOWHERE.get(role, role)
 
 
-def _fitting(lines: Iterable[str], room: int) -> list[str]:
+def fitting(lines: Iterable[str], room: int) -> list[str]:
     """As many of the lines, from the first on, as there is room for."""
     kept = []
     for line in lines:
@@ -159,7 +159,8 @@ def headline(case: Case) -> str:
     if case.action == "Escalate" and case.reason == "put-back":
         return f"🆘 {name} in {region}: {_reason(case)}. A person is needed."
     if case.action == "Escalate":
-        return f"🆘 {name} in {region} is breaching and can't be rolled back: {_reason(case)}. A person is needed."
+        breaching = "" if case.reason == BY_HAND else "is breaching and "
+        return f"🆘 {name} in {region} {breaching}can't be rolled back: {_reason(case)}. A person is needed."
     target = case.result("confirm", "targetRevision")
     if case.rolled_back and case.result("confirm", "scaleToZero"):
         alone = f"revision {case.bad} has no earlier one to go back to"
@@ -183,7 +184,9 @@ def _incident(case: Case) -> str:
     if page.error and not page.result.get("paged"):
         trying = "nobody was paged" if page.state == "failed" else "still trying"
         return f"PagerDuty could not be reached yet ({short(page.error, LONGEST_ERROR)}); {trying}."
-    return f"PagerDuty incident `{short(case.id, LONGEST_NAME)}`."
+    if page.result.get("linked"):
+        return f"PagerDuty incident of `{short(str(page.result.get('alert')), 60)}`, which was open."
+    return f"PagerDuty incident `{short(case.incident_key, LONGEST_NAME)}`."
 
 
 def _course(case: Case) -> list[str]:
@@ -283,6 +286,5 @@ def closing_note(case: Case) -> str:
 
 def opening_note(case: Case) -> str:
     """The note on an incident that was open before: the same words however often it is tried."""
-    return (
-        f"canary-watch takes revision {case.bad} of {case.subject} in {case.place} back: {case.said} (case {case.id})"
-    )
+    said = " ".join(case.said.split())[:LONGEST_REASON]
+    return f"canary-watch takes revision {case.bad} of {case.subject} in {case.place} back: {said} (case {case.id})"

@@ -70,7 +70,7 @@ class Page:
 
     def _paged(self, pager: Pager, case: Case, result: dict[str, Any]) -> dict[str, Any]:
         kept = {key: value for key, value in result.items() if key in ("url", "database")}
-        alert = _open_alert(pager, case) if case.action == "RollBack" and "paged" not in result else None
+        alert = _open_alert(pager, case) if case.action == "RollBack" and "dedupKey" not in result else None
         if alert:
             pager.note(alert["id"], messages.opening_note(case))
             linked = {"linked": alert["id"], "url": alert["url"], "alert": alert["alert"]}

@@ -10,12 +10,22 @@ from typing import Any
 
 from watcher.policy.model import Migrations, Policy
 from watcher.runbook.case import UNSETTLED_SCHEMA, Case
-from watcher.runbook.jobs import failure_of, job_for, output_of, run_once, state_of
-from watcher.runbook.migrations import Kind, expected_by, flaw_in, migrations_of, settled_by
+from watcher.runbook.jobs import failure_of, job_for, never_began, run_once, state_of, whole_output_of
+from watcher.runbook.migrations import (
+    Kind,
+    asked_of,
+    expected_by,
+    flaw_in,
+    migrations_of,
+    settings_of,
+    settled,
+    settled_by,
+)
 from watcher.runbook.ports import Cluster, Schema
 from watcher.runbook.step import Outcome
 from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import paths
+from watcher.systems.kubernetes.faults import NotFound
 
 ATTEMPTS = 3  # at what fails, before the Deployment is held for it; it is looked at again from then on
 _HOLDS: dict[Kind, str] = {"irreversible": "irreversible-migration", "destructive": "destructive-migration"}
@@ -37,7 +47,8 @@ class Plan:
         """It follows the confirmation; and goes on under the hold that it has brought about itself."""
         looking = case.action == "RollBack" or (case.action == "Hold" and case.reason == UNSETTLED_SCHEMA)
         confirmed = case.step("confirm").state == "done" and case.result("confirm", "targetRevision") is not None
-        return looking and confirmed and not case.outcome and not case.step("plan").over
+        over = case.step("plan").over if case.action == "Hold" else settled(case) or case.step("plan").state == "failed"
+        return looking and confirmed and not case.rolled_back and not case.outcome and not over
 
     def carry_out(self, case: Case, now: float) -> Outcome:
         """Find out, wait for the plan's Job, or hold the case."""
@@ -45,31 +56,48 @@ class Plan:
         if migrations is None or case.result("confirm", "scaleToZero"):
             return Outcome("skipped", said="no policy speaks of migrations for it")
         try:
-            return self._settle(case, migrations)
+            return self._settle(case, migrations, now)
         except Fault as fault:
             if fault.lasting or case.action == "Hold" or case.step("plan").failures >= ATTEMPTS - 1:
                 return _unsettled(f"what the release did to the schema can't be found out: {fault}")
             raise
 
-    def _settle(self, case: Case, migrations: Migrations) -> Outcome:
-        bad = self._template(case, case.bad_replica_set)
-        good = self._template(case, str(case.result("confirm", "targetReplicaSet")))
-        expected = expected_by(case, bad, good, migrations.annotation)
-        current = self._schema(migrations.version) if migrations.version else None
-        flaw = flaw_in(expected, current)
+    def _settle(self, case: Case, migrations: Migrations, now: float) -> Outcome:
+        try:
+            bad = self._template(case, case.bad_replica_set)
+            good = self._template(case, str(case.result("confirm", "targetReplicaSet")))
+        except NotFound:
+            said = "a revision's ReplicaSet is gone; choosing again"
+            # What holds the case falls with it: the next pass decides, and then another target is confirmed.
+            held = Outcome("done", {"gone": True}, said)
+            return held if case.action == "Hold" else Outcome("later", said=said, again="confirm")
+        query = migrations.version
+        expected = expected_by(case, bad, good, migrations)
+        current = self._schema(query) if query else None
+        flaw = flaw_in(expected, current, query.empty if query else "")
         if flaw:
             return _unsettled(flaw)
         at = current or expected.bad
-        facts = {"from": at, "to": expected.good, "order": migrations.order}
+        facts = {
+            "from": at,
+            "to": expected.good,
+            "target": case.result("confirm", "targetUid"),
+            "order": migrations.order,
+            "asked": asked_of(query) if query else "",
+            "settings": settings_of(migrations),
+        }
         if at == expected.good:
             return Outcome("done", {**facts, "carried": False}, f"it carried no migration: the schema is at {at}")
         if expected.reversible in ("true", "false"):
             kind: Kind = "reversible" if expected.reversible == "true" else "irreversible"
             return _settled(facts, migrations, kind, f'its pod template says reversible: "{expected.reversible}"')
-        return self._ask(case, migrations, bad, facts)
+        job = self._job(case, migrations, bad, facts)
+        return job if isinstance(job, Outcome) else self._heard(case, migrations, job, facts, now)
 
-    def _ask(self, case: Case, migrations: Migrations, bad: dict[str, Any], facts: dict[str, Any]) -> Outcome:
-        """Run the plan's Job, and read what it says."""
+    def _job(
+        self, case: Case, migrations: Migrations, bad: dict[str, Any], facts: dict[str, Any]
+    ) -> dict[str, Any] | Outcome:
+        """The plan's Job, made now or before; or why there is none."""
         if not migrations.plan:
             said = "whether it can be taken back isn't known: there is no plan to ask, and its pod template doesn't say"
             return _unsettled(f"the release carried migration {facts['from']}; {said}")
@@ -78,12 +106,24 @@ class Plan:
         except ValueError as flaw:
             return _unsettled(f"no Job can be made: {flaw}")
         job = run_once(self._cluster, case, body)
+        if _words(job) != _words(body):
+            return _unsettled(f"Job {job['metadata']['name']} asked as the policy no longer does")
+        return job
+
+    def _heard(
+        self, case: Case, migrations: Migrations, job: dict[str, Any], facts: dict[str, Any], now: float
+    ) -> Outcome:
+        """What the plan says, once its Job is through."""
         state, why = state_of(job)
+        so_far = case.step("plan").result
+        since = float(so_far.get("since") or now)
+        if state == "active" and never_began(job, since, now):
+            return _unsettled(f"Job {job['metadata']['name']}, the plan, is not through in its time: is it suspended?")
         if state == "active":
-            return Outcome("later", case.step("plan").result, f"waiting for Job {job['metadata']['name']}")
+            return Outcome("later", {**so_far, "since": since}, f"waiting for Job {job['metadata']['name']}")
         if state == "failed":
             return _unsettled(f"the plan can't be read: {failure_of(self._cluster, case, job, why)}")
-        kind, said = settled_by(output_of(self._cluster, case, job))
+        kind, said = settled_by(whole_output_of(self._cluster, case, job), facts["from"], facts["to"])
         if kind == "unknown":
             return _unsettled(f"whether migration {facts['from']} can be taken back isn't known: {said}")
         if kind == "nothing" and migrations.version:
@@ -108,6 +148,10 @@ def _settled(facts: dict[str, Any], migrations: Migrations, kind: Kind, said: st
     if migrations.irreversible == "revert":
         return Outcome("done", {**result, "left": True}, f"{what}; the policy has the schema left as it is")
     return Outcome("later", result, what, hold=what, reason=_HOLDS[kind])
+
+
+def _words(job: dict[str, Any]) -> object:
+    return job["spec"]["template"]["spec"]["containers"][0].get("command")
 
 
 def _unsettled(why: str) -> Outcome:

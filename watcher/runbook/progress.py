@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from watcher.judgement.model import Decision
 from watcher.runbook.case import BY_HAND, Case, StepRecord, grounds
@@ -48,8 +49,20 @@ def record_outcome(case: Case, step: str, outcome: Outcome | Fault | str, now: f
         again = replace(sound, state="waiting", next_try=now + LOOK_AGAIN, result=outcome.result)
         return case.with_step(step, again)
     done = replace(sound, state=outcome.state, finished=now, result=outcome.result or record.result)
-    changed = case.with_step(step, done)
-    return replace(changed, outcome=outcome.case_outcome, ending=outcome.said) if outcome.case_outcome else changed
+    return _ended(case.with_step(step, done), outcome)
+
+
+def _ended(case: Case, outcome: Outcome) -> Case:
+    """End a case where a step's outcome is its end. What verifying under way comes to counts no longer.
+
+    An end stays as it is, but for a migration that failed: that is told even where the case was over already.
+    """
+    new = outcome.case_outcome
+    if not new or (case.outcome and new != "migration-failed"):
+        return case
+    if case.step("verify").state == "trying":
+        case = case.with_step("verify", _anew(case.step("verify")))
+    return replace(case, outcome=new, ending=outcome.said, closed=None)
 
 
 def _failed(record: StepRecord, fault: Fault | str, now: float) -> StepRecord:
@@ -65,8 +78,7 @@ def _failed(record: StepRecord, fault: Fault | str, now: float) -> StepRecord:
 
 def held(case: Case, step: str, outcome: Outcome, now: float) -> Case:
     """Turn a rollback that had not happened yet into a hold. What the step found out is kept with it."""
-    record = case.step(step)
-    steps = {name: record for name, record in case.steps.items() if name not in WORK or name == "confirm"}
+    record, steps = case.step(step), _without_work(case)
     if outcome.result:
         found = {**outcome.result, "barred": outcome.hold, "barredFor": outcome.reason}
         looking = replace(record, state="waiting", error="", failures=0, first_try=None, next_try=now + LOOK_AGAIN_HELD)
@@ -91,9 +103,17 @@ def barred(case: Case) -> tuple[str, str] | None:
 def escalated(case: Case, why: str) -> Case:
     """Turn a rollback that can't happen into an escalation."""
     said = f"{why}; {case.said}"
-    steps = {name: record for name, record in case.steps.items() if name not in WORK or name == "confirm"}
     reason = BY_HAND if case.reason == BY_HAND else "no-earlier-revision"
-    return replace(case, action="Escalate", reason=reason, said=said, steps=steps, turn=case.turn + 1)
+    return replace(case, action="Escalate", reason=reason, said=said, steps=_without_work(case), turn=case.turn + 1)
+
+
+def _without_work(case: Case) -> dict[str, StepRecord]:
+    """The steps less the rollback's. What was confirmed stays known; where it wasn't, it is recorded anew."""
+    steps = {name: record for name, record in case.steps.items() if name not in WORK}
+    confirm = case.steps.get("confirm")
+    if confirm is not None:
+        steps["confirm"] = confirm if confirm.over else _anew(confirm)
+    return steps
 
 
 def unsettled(case: Case) -> bool:
@@ -130,13 +150,29 @@ def converted(case: Case, decision: Decision) -> Case:
 
 def turned_over(case: Case) -> Case:
     """Open a case once more, with what is known and was posted; its other steps are done anew."""
-    steps = {name: record for name, record in case.steps.items() if name in KEPT}
+    steps = {name: _anew(r) if r.state == "failed" else r for name, r in case.steps.items() if name in KEPT}
     steps |= {name: _anew(record) for name, record in case.steps.items() if name in ANEW}
     if "page" in steps:
-        kept = () if case.outcome == "recovered" else ("url", "database")  # a resolved incident is followed by another one
-        link = {key: value for key, value in steps["page"].result.items() if key in kept}
-        steps["page"] = replace(steps["page"], result=link)
+        steps["page"] = replace(steps["page"], result=_incidents_left(case))
     return replace(case, steps=steps, outcome="", ending="", closed=None, turn=case.turn + 1)
+
+
+def _incidents_left(case: Case) -> dict[str, Any]:
+    """What of a case's incidents is still open when it turns over, as far as is known.
+
+    A resolved one is followed by another one. Whatever was tried may have opened one of our own; then it is gone on
+    with, and not left behind for an alert's. An alert's incident, and what ended long ago, is looked up again.
+    """
+    record = case.step("page")
+    if case.outcome == "recovered" and case.step("report").over:
+        return {}
+    kept: tuple[str, ...] = ("database",) if record.result.get("linked") else ("database", "dedupKey")
+    if not case.outcome and not record.result.get("linked"):
+        kept += ("url",)
+    left = {key: value for key, value in record.result.items() if key in kept}
+    if record.attempts and not record.result.get("linked"):
+        left["dedupKey"] = case.incident_key
+    return left
 
 
 def _anew(record: StepRecord) -> StepRecord:
@@ -156,7 +192,7 @@ def _ready(record: StepRecord, now: float) -> bool:
 
 def closed_if_over(case: Case, steps: Sequence[Step], now: float) -> Case:
     """Close a case for which nothing is left to do; an escalation's outcome is that it was said."""
-    if any(case.step(name).state == "failed" for name in WORK) and not case.outcome:
+    if case.action == "RollBack" and any(case.step(name).state == "failed" for name in WORK) and not case.outcome:
         case = replace(case, outcome="gave-up")
     if case.action == "Escalate" and not case.outcome and case.step("page").over and case.step("announce").over:
         case = replace(case, outcome="escalated")

@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from watcher.judgement.rollouts import write_time
 from watcher.runbook import messages
 from watcher.runbook.case import ALARMING, Case, StepRecord
-from watcher.runbook.messages import Contacts, escape, short
+from watcher.runbook.messages import LONGEST, Contacts, escape, fitting, short
 
 LONGEST_LINE = 500
-MOST_LINES = 12
 
 # In the runbook's order; what has nothing to tell people of its own is left out.
 TOLD = ("confirm", "plan", "revert", "page", "migrate", "verify", "impact", "postmortem", "ticket", "review", "report")
@@ -30,36 +30,42 @@ class Reply:
 
 
 def replies(case: Case, contacts: Contacts) -> tuple[Reply, ...]:
-    """Every reply that a case's thread should have by now, in the order in which they came to be true."""
+    """Every reply that a case's thread should have by now, in the order in which they came to be true.
+
+    A step that is done once more, as after a turn, has another reply; one that a turn leaves as it is has none. A turn
+    that the message was posted after is told by the message itself.
+    """
     steps = [(name, case.step(name)) for name in TOLD]
     over = [(name, record) for name, record in steps if record.over and record.state != "skipped"]
     over.sort(key=lambda pair: pair[1].finished or 0.0)
-    found = [Reply(f"{case.id}/{case.turn}/{name}/{record.state}", _text(case, name, record)) for name, record in over]
-    if case.turn:
+    found = [Reply(_key(case, name, record), _text(case, name, record)) for name, record in over]
+    if case.turn > int(case.result("announce", "turn") or 0):
         found.insert(0, Reply(f"{case.id}/turn-{case.turn}", messages.turned(case, contacts), broadcast=True))
     if case.outcome in ALARMING:
-        found.append(Reply(f"{case.id}/{case.outcome}", messages.alarm(case, contacts), broadcast=True))
+        key = f"{case.id}/{case.turn}/{case.outcome}"
+        found.append(Reply(key, messages.alarm(case, contacts), broadcast=True))
     return tuple(found)
 
 
+def _key(case: Case, name: str, record: StepRecord) -> str:
+    return f"{case.id}/{name}/{record.state}/{record.finished or 0.0:.3f}"
+
+
 def _text(case: Case, name: str, record: StepRecord) -> str:
-    """One step's outcome: what, where and when, then its lines."""
+    """One step's outcome: what, where and when, then as many of its lines as there is room for."""
     where = f"{short(case.cluster, 100)} ({short(case.region, 60)})"
     first = f"*{name}* {record.state}, {write_time(record.finished or case.opened)}, {where}"
+    links = _links(record)
     lines = [short(line, LONGEST_LINE) for line in _lines(case, name, record)]
-    return "\n".join([first, *lines[:MOST_LINES], *_links(record)])
+    kept = fitting(lines, LONGEST - sum(len(line) + 1 for line in (first, *links)))
+    more = [f"… and {len(lines) - len(kept)} more lines"] if len(kept) < len(lines) else []
+    return "\n".join([first, *kept, *more, *links])
 
 
 def _lines(case: Case, name: str, record: StepRecord) -> Iterator[str]:
     result = record.result
     if name == "confirm":
-        yield f"revision {case.bad} is the one that was judged" + (f": {case.check}" if case.check else "")
-        for one in result.get("history") or []:
-            yield f"• {messages.revision_line(one)}"
-        for change in result.get("changes") or []:
-            yield f"• changed: {change}"
-        if result.get("owner"):
-            yield f"managed by {result['owner']}"
+        yield from _found(case, result)
     elif name == "verify":
         for part in result.get("parts") or []:
             yield f"{'✔' if part['holds'] else '✘'} {part['said']}"
@@ -67,13 +73,28 @@ def _lines(case: Case, name: str, record: StepRecord) -> Iterator[str]:
         yield str(result.get("said") or messages.migration(case))
     elif name == "revert" and case.rolled_back:
         yield f"revision {result.get('from')} to {result.get('to') or '0 pods'}"
+    elif name == "page" and record.state == "done":
+        yield f"noted on the incident of {result.get('alert')}" if result.get("linked") else "the on-call was paged"
+        if result.get("database"):
+            yield "the database team was paged"
     elif result.get("said"):
         yield str(result["said"])
     if record.error:
         yield f"last failure: {record.error}"
 
 
+def _found(case: Case, result: Mapping[str, Any]) -> Iterator[str]:
+    """What confirming found out, the most useful first."""
+    yield f"revision {case.bad} is the one that was judged" + (f": {case.check}" if case.check else "")
+    if result.get("owner"):
+        yield f"managed by {result['owner']}"
+    for change in result.get("changes") or []:
+        yield f"• changed: {change}"
+    for one in result.get("history") or []:
+        yield f"• {messages.revision_line(one)}"
+
+
 def _links(record: StepRecord) -> list[str]:
-    url = str(record.result.get("url") or "")
-    name = short(str(record.result.get("key") or url), 100)
-    return [f"<{escape(url)}|{name}>"] if url.startswith("http") and len(url) <= LONGEST_LINE else []
+    url = escape(str(record.result.get("url") or ""))
+    name = short(str(record.result.get("key") or record.result.get("url")), 100)
+    return [f"<{url}|{name}>"] if url.startswith("http") and len(url) <= LONGEST_LINE else []

@@ -33,6 +33,8 @@ class Report:
             return Outcome("skipped", said="no incident was opened")
         resolve = case.outcome in RESOLVING
         note = messages.closing_note(case)
+        if case.outcome in ALARMING:  # first: notes reach nobody, and the REST API may fail
+            self._pager.page(case, note, messages.details(case))
         linked = case.result("page", "linked")
         if linked:
             self._pager.note(str(linked), note)  # another tool's incident: it resolves that itself
@@ -40,8 +42,6 @@ class Report:
             self._pager.settle(case, note, resolve=resolve)
         if resolve and case.result("page", "database") and not needs_database_team(case):
             self._pager.resolve_database_team(case)
-        if case.outcome in ALARMING:
-            self._pager.page(case, note, messages.details(case))  # notes reach nobody, and need a REST token
         said = "incident left open, with a note"
         if linked:
             said = f"noted on the incident of {case.result('page', 'alert')}"

@@ -15,7 +15,7 @@ from watcher.runbook.case import Case
 from watcher.runbook.confirm import held_by, newest_revision
 from watcher.runbook.duty import Duty, stale_order
 from watcher.runbook.marks import condemn
-from watcher.runbook.migrations import before_revert, carried
+from watcher.runbook.migrations import before_revert, carried, settled, taken_back
 from watcher.runbook.ports import Cluster
 from watcher.runbook.step import Outcome
 from watcher.runbook.templates import same_template, without_hash
@@ -39,8 +39,8 @@ class Revert:
 
     def due(self, case: Case) -> bool:
         """It needs the confirmed target, and the migration settled; taken back, where the policy wants that first."""
-        confirmed = case.action == "RollBack" and case.step("confirm").state == "done" and case.step("plan").over
-        waits = carried(case) and before_revert(case) and case.step("migrate").state != "done"
+        confirmed = case.action == "RollBack" and case.step("confirm").state == "done" and settled(case)
+        waits = carried(case) and before_revert(case) and not taken_back(case)
         return confirmed and not waits and not case.outcome and not case.step("revert").over
 
     def carry_out(self, case: Case, now: float) -> Outcome:
@@ -64,20 +64,21 @@ class Revert:
             return replace(self._reverted(case), case_outcome="overtaken", said=said)
         newer = newest_revision(deployment) > case.bad
         if newer or not same_template(current, self._template(case, case.bad_replica_set)):
-            return Outcome("done", case_outcome="overtaken", said="the Deployment's template was changed meanwhile")
+            return _overtaken(case, "the Deployment's template was changed meanwhile")
         stale = stale_order(case, now)
         return Outcome("later", escalate=stale) if stale else self._patch(case, deployment, now)
 
     def _patch(self, case: Case, deployment: dict[str, Any], now: float) -> Outcome:
         held = held_by(self._cluster, deployment, case.result("confirm", "pausingNamespaces") or (), now)
         if held:
-            return Outcome("later", hold=held)
+            half = "; its migration has been taken back already" if taken_back(case) else ""
+            return Outcome("later", hold=f"{held}{half}")
         path = paths.deployments(case.namespace, case.deployment)
         try:
             good = None if case.result("confirm", "scaleToZero") else self._good(case)
         except NotFound:
             return Outcome("later", said="the target's ReplicaSet is gone; choosing again", again="confirm")
-        self._duty.demand(case)
+        self._permitted(case)
         try:
             self._cluster.json_patch(path, patch_for(case, deployment, good))
         except Invalid:
@@ -86,9 +87,14 @@ class Revert:
                 return Outcome("later", said="the Deployment changed under the patch")
             # Unchanged, and yet a `test` failed: the server may write the template's JSON in other bytes than we do,
             # and compares those. Its resourceVersion, digits alone, says as much: nothing has changed since `again`.
-            self._duty.demand(case)
+            self._permitted(case)
             self._cluster.json_patch(path, patch_for(case, again, good, by_version=True))
         return self._reverted(case)
+
+    def _permitted(self, case: Case) -> None:
+        """Raise Fault unless the rollback may be made now. One of which the schema is back already is seen through."""
+        if not (taken_back(case) and self._duty.leading()):
+            self._duty.demand(case)
 
     def _reverted(self, case: Case) -> Outcome:
         target = case.result("confirm", "targetRevision")
@@ -110,6 +116,14 @@ class Revert:
     def _template(self, case: Case, replica_set: str) -> dict[str, Any]:
         whole = self._cluster.get(paths.replica_sets(case.namespace, replica_set))
         return without_hash(whole["spec"]["template"])
+
+
+def _overtaken(case: Case, said: str) -> Outcome:
+    """Another change stands. Where the schema was taken back before the revert, that may be without what it needs."""
+    if taken_back(case):
+        said = f"{said}, after its migration had been taken back: what is there now may not go with the schema"
+        return Outcome("done", case_outcome="migration-failed", said=said)
+    return Outcome("done", case_outcome="overtaken", said=said)
 
 
 def patch_for(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from watcher.runbook.announce import LOOK_BACK
 from watcher.runbook.case import Case
 from watcher.runbook.messages import Contacts
 from watcher.runbook.ports import Announcer, Figures
@@ -12,6 +13,10 @@ from watcher.runbook.step import Outcome
 from watcher.systems.fault import Fault
 
 CHART_ATTEMPTS = 5  # then the case goes on without
+
+
+class Gone(Fault):
+    """The message that a thread hangs on is no longer there: somebody has deleted it."""
 
 
 class Thread:
@@ -29,26 +34,55 @@ class Thread:
         self._contacts = contacts
 
     def due(self, case: Case) -> bool:
-        """Whenever the case has something to say that the thread doesn't have."""
-        return self._announcer is not None and place_of(case) is not None and bool(self._missing(case))
+        """Whenever the case has something to say that the thread doesn't have, and it is known whom to tag."""
+        there = self._announcer is not None and place_of(case) is not None
+        return there and case.step("oncall").tried and bool(self._missing(case))
 
     def carry_out(self, case: Case, now: float) -> Outcome:
         """Post each reply that isn't there yet."""
         place = place_of(case)
         if self._announcer is None or place is None:
             return Outcome("skipped", said="there is no message to reply to")
-        record = case.step("thread")
-        known = self._announcer.known(place) if record.attempts > 1 else frozenset()
-        missing = self._missing(case)
-        for reply in missing:
-            if reply.key not in known:
-                self._announcer.reply(place, reply.text, reply.key, broadcast=reply.broadcast)
+        record, missing = case.step("thread"), self._missing(case)
+        try:
+            known = _known(self._announcer, place) if record.attempts > 1 else frozenset()
+            for reply in missing:
+                if reply.key not in known:
+                    self._announcer.reply(place, reply.text, reply.key, broadcast=reply.broadcast)
+        except Gone:
+            _tell_without_thread(self._announcer, case, missing)
         told = [*(record.result.get("told") or []), *(reply.key for reply in missing)]
         return Outcome("done", {"told": told}, f"{len(missing)} replies")
 
     def _missing(self, case: Case) -> list[Reply]:
         told = set(case.result("thread", "told") or [])
         return [reply for reply in replies(case, self._contacts) if reply.key not in told]
+
+
+def _known(announcer: Announcer, place: Mapping[str, str]) -> frozenset[str]:
+    """What the thread has; nothing where the app may post but not read: a reply twice is better than none."""
+    try:
+        return announcer.known(place)
+    except Fault as fault:
+        if isinstance(fault, Gone) or not fault.lasting:
+            raise
+        return frozenset()
+
+
+def _tell_without_thread(announcer: Announcer, case: Case, missing: Iterable[Reply]) -> None:
+    """Tell the channel what it has to know, as messages of their own; the rest went with the message."""
+    for reply in missing:
+        if reply.broadcast and not _is_there(announcer, case, reply.key):
+            announcer.post(reply.text, reply.key)
+
+
+def _is_there(announcer: Announcer, case: Case, key: str) -> bool:
+    try:
+        return announcer.find(key, case.opened - LOOK_BACK) is not None
+    except Fault as fault:
+        if not fault.lasting:
+            raise
+        return False
 
 
 class ChartInThread:

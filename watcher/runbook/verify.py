@@ -10,8 +10,8 @@ from urllib.parse import unquote
 from watcher.judgement.rollouts import rolled_back_note
 from watcher.runbook.case import Case
 from watcher.runbook.confirm import newest_revision, selector_query
-from watcher.runbook.marks import condemn
-from watcher.runbook.migrations import carried
+from watcher.runbook.marks import condemn, mark_schema
+from watcher.runbook.migrations import carried, taken_back
 from watcher.runbook.owners import owner_of, said_writer
 from watcher.runbook.ports import Cluster, Probe, Recheck
 from watcher.runbook.step import Outcome
@@ -59,14 +59,17 @@ class Verify:
         except NotFound:
             said = "the Deployment was deleted before the rollback could be verified"
             return Outcome("done", {"verified": False}, said, case_outcome="overtaken")
-        if changed_again(case, deployment):
-            return Outcome("done", {"verified": False}, self._said_changed(case, deployment), case_outcome="overtaken")
+        unmarked = self._mark(case)
+        back = self._bad_is_back(case, deployment)
+        if back or changed_again(case, deployment):
+            said = _said_changed(case, deployment, back=back)
+            return Outcome("done", {"verified": False}, said, case_outcome="overtaken")
         parts = list(self._parts(case, deployment, now))
         result: dict[str, Any] = {"parts": [{"name": p.name, "holds": p.holds, "said": p.said} for p in parts]}
         failing = "; ".join(part.said for part in parts if not part.holds)
         begun = case.step("revert").finished or now
         late = now >= begun + case.verify_within
-        unmarked = self._mark(case)
+        unmarked = unmarked or ("" if failing else self._mark_schema(case))
         if not failing and (late or not unmarked):
             return Outcome("done", {**result, "verified": True}, "verified", case_outcome="verified")
         if late:
@@ -74,18 +77,18 @@ class Verify:
             return Outcome("done", {**result, "verified": False}, said, case_outcome="not-verified")
         return Outcome("later", result, failing or unmarked)
 
-    def _said_changed(self, case: Case, deployment: dict[str, Any]) -> str:
-        """Who did what: another controller that puts the bad template back isn't fought, and is named."""
-        writer = said_writer(deployment, owner_of(deployment)) or "somebody else"
+    def _bad_is_back(self, case: Case, deployment: dict[str, Any]) -> bool:
+        """Whether the template is the bad one again; its revision's number tells only once the controller has seen it.
+
+        One that was put back before the controller saw the rollback keeps its number for good.
+        """
+        if case.result("confirm", "scaleToZero"):
+            return False
         try:
             bad = self._cluster.get(paths.replica_sets(case.namespace, case.bad_replica_set))
         except NotFound:
-            bad = {"spec": {"template": {}}}
-        if same_template(deployment["spec"]["template"], bad["spec"]["template"]):
-            return (
-                f"revision {case.bad}, which was rolled back, was put back by {writer}, before that could be verified"
-            )
-        return f"the Deployment was changed again by {writer}, before the rollback could be verified"
+            return False
+        return same_template(deployment["spec"]["template"], bad["spec"]["template"])
 
     def _mark(self, case: Case) -> str:
         """Condemn the bad revision where the revert couldn't; what is in the way, if anything."""
@@ -95,6 +98,21 @@ class Verify:
             condemn(self._cluster, case)
         except Fault as fault:
             return f"revision {case.bad} can't be marked condemned: {fault}"
+        return ""
+
+    def _mark_schema(self, case: Case) -> str:
+        """Note which schema the target serves with now, for the next release's sake; what is in the way, if anything.
+
+        Its ReplicaSet has a new number, and a rollback isn't watched as a rollout is.
+        """
+        asked = case.result("plan", "asked")
+        if not asked:
+            return ""
+        version = str(case.result("plan", "from" if case.result("plan", "left") else "to"))
+        try:
+            mark_schema(self._cluster, case, str(asked), version)
+        except Fault as fault:
+            return f"the schema version of the revision that is back can't be noted: {fault}"
         return ""
 
     def _parts(self, case: Case, deployment: dict[str, Any], now: float) -> Iterator[Part]:
@@ -132,6 +150,20 @@ class Verify:
             return self._probe(f"{scheme}://{host}:{port}/{path.lstrip('/')}", PROBE_TIMEOUT)
 
 
+def _said_changed(case: Case, deployment: dict[str, Any], *, back: bool) -> str:
+    """Who did what: another controller that puts the bad template back isn't fought, and is named."""
+    writer = said_writer(deployment, owner_of(deployment)) or "somebody else"
+    if back:
+        return f"revision {case.bad}, which was rolled back, was put back by {writer}, before that could be verified"
+    return f"the Deployment was changed again by {writer}, before the rollback could be verified"
+
+
+def observed(deployment: dict[str, Any]) -> bool:
+    """Say whether the Deployment controller has seen the newest change."""
+    seen = int((deployment.get("status") or {}).get("observedGeneration") or 0)
+    return seen >= int(deployment["metadata"].get("generation") or 0)
+
+
 def changed_again(case: Case, deployment: dict[str, Any]) -> bool:
     """Say whether somebody has changed the Deployment since the rollback.
 
@@ -154,7 +186,7 @@ def _part(name: str, look: Callable[[], tuple[bool, str]]) -> Part:
 def rollout_status(deployment: dict[str, Any]) -> tuple[bool, str]:
     """Say what `kubectl rollout status` would: observed first, then the deadline, then the replica counts."""
     status = deployment.get("status") or {}
-    if int(status.get("observedGeneration") or 0) < int(deployment["metadata"].get("generation") or 0):
+    if not observed(deployment):
         return False, "rollout: not observed by the Deployment controller yet"
     progressing: dict[str, Any] = next(
         (c for c in status.get("conditions") or [] if c.get("type") == "Progressing"), {}
@@ -199,7 +231,7 @@ def _belongs(pod: dict[str, Any], uid: object) -> bool:
 def _schema(case: Case) -> tuple[bool, str]:
     """The schema goes with the code that is back; `migrate` sees to it."""
     record, wanted = case.step("migrate"), case.result("plan", "to")
-    if record.result.get("matches"):
+    if taken_back(case):
         return True, f"schema at {wanted}, as the code that is back expects"
     why = f" ({record.error})" if record.error else ""
     return False, f"schema: not yet back at {wanted}{why}"

@@ -92,6 +92,7 @@ def play(story: Story, daemon: subprocess.Popen[bytes]) -> None:
         resolved = lambda: [i.status for i in town.pagerduty.incidents] == ["resolved"]  # noqa: E731 - likewise
         if story.until(said, "the rollback is verified", 4):
             story.until(resolved, "the incident is resolved", 4)
+            story.until(lambda: len(town.slack.files) == 3, "chart, postmortem and invitation are in the thread", 4)
     screen.phase("The daemon is told to end (SIGTERM)")
     begun = time.monotonic()
     daemon.send_signal(signal.SIGTERM)
@@ -117,6 +118,8 @@ def verify(story: Story, code: int) -> None:
     story.check(len(messages) == 1, "one message is in #deploy")
     story.check(any(f"Rolled back `{DEPLOYMENT}`{runs}" in m.text for m in messages), "the message is the runbook's")
     story.check(any("Verified" in m.text for m in messages), "the rollback is verified")
+    kinds = sorted(file.name.rpartition(".")[2] for file in town.slack.files)
+    story.check(kinds == ["ics", "md", "png"], "chart, postmortem and invitation are in its thread, once each")
     story.check(not town.slack.violations and not town.pagerduty.violations, "every request kept the vendors' rules")
     story.check(code == 0, "the daemon ended well at SIGTERM")
 

@@ -72,3 +72,9 @@ class Watching:
                 what = "edited" if message.ts in self._messages else "posted"
                 self._messages[message.ts] = message.text
                 self._screen.quote(f"→ #deploy, {what}", message.text)
+        for one in [m for m in self._town.slack.messages if m.thread_ts and m.ts not in self._messages]:
+            self._messages[one.ts] = one.text
+            self._screen.line(f"→ its thread: {' '.join(one.text.split())[:LONGEST]}", "sent")
+        for file in [f for f in self._town.slack.files if f.id not in self._messages]:
+            self._messages[file.id] = file.name
+            self._screen.line(f"→ its thread: the file {file.name}, {len(file.content)} bytes", "sent")

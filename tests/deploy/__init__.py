@@ -1,0 +1,1 @@
+"""The manifests as they ship."""
