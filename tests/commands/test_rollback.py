@@ -31,7 +31,7 @@ def refused(world: World, *arguments: str) -> str:
     ended = world.call("rollback", *arguments)
     assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1), ended.err
     assert ended.err.startswith("canary-watch: ")
-    # To create a case is the one question that the API server alone can answer.
+    # Whether there is a case already is asked by creating it.
     assert {one for one in world.writes() - written if not one.startswith("POST ")} == set()
     assert world.leaks(ended) == []
     return ended.err

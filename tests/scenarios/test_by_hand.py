@@ -21,7 +21,7 @@ TOLD = ("confirm", "oncall", "page", "announce", "revert", "verify", "impact", "
 
 def ended(order: subprocess.Popen[str]) -> tuple[int, str, str]:
     """The exit code of an order, what it told, and what it said of trouble."""
-    out, err = order.communicate(timeout=60)
+    out, err = order.communicate(timeout=90)
     return order.returncode, out, err
 
 

@@ -30,20 +30,12 @@ def tracked(stage: Stage, deployment: str) -> dict[str, str]:
     return {"argocd.argoproj.io/tracking-id": f"shop:apps/Deployment:{stage.namespace}/{deployment}"}
 
 
-def put_back(stage: Stage, deployment: str, manager: str) -> int:
-    """Put the bad image back, and wait until the controller has given it a number; the passes made until then."""
-    stage.set_image("bad:2", deployment, manager=manager)
-    key = "deployment.kubernetes.io/revision"
-    stage.until(lambda: stage.deployment(deployment)["metadata"]["annotations"][key] == "4", "revision 4 is there")
-    return stage.daemons[-1].passes()
-
-
-def escalated(stage: Stage, deployment: str, writer: str, passes: int) -> dict[str, Any]:
-    """The case that the put-back opens within a pass, which names who did it, and after which nothing is patched."""
-    found = stage.until(lambda: stage.cases(deployment)[1:], "the put-back has a case")
-    assert stage.daemons[-1].passes() <= passes + 3, "the pass that saw it, and one at either end of the looking"
-    stage.closed("escalated", count=2, deployment=deployment)
-    [case] = [case for case in stage.cases(deployment) if case["id"] == found[0]["id"]]
+def escalated(stage: Stage, deployment: str, writer: str) -> dict[str, Any]:
+    """The case that the put-back has from the first pass that sees it; it names who did it."""
+    *_, case = stage.closed("escalated", count=2, deployment=deployment)
+    about = f" {stage.namespace}/{deployment} revision 4 ("
+    first = next(line for line in stage.daemons[-1].said().splitlines() if about in line)
+    assert f"Escalate{about}put-back)" in first, "nothing else was decided before"
     assert (case["action"], case["reason"], case["bad"]) == ("Escalate", "put-back", 4)
     message = stage.posted(deployment)[-1]
     first = (*message.edits, message.text)[0]
@@ -71,12 +63,13 @@ def test_put_back_after_the_rollback_was_verified(fleet: Stage) -> None:
     for name in names:
         stage.closed("verified", deployment=name)
     stage.annotate({PAUSE: "true"}, "paused")
-    passes = {name: put_back(stage, name, manager) for name, manager in names.items()}
+    for name, manager in names.items():
+        stage.set_image("bad:2", name, manager=manager)
     for name, writer in (
         ("tracked", "Argo CD application `shop`"),
         ("edited", "a person with kubectl (kubectl-edit)"),
     ):
-        case = escalated(stage, name, writer, passes["edited"])
+        case = escalated(stage, name, writer)
         assert incidents(stage, case) == ["resolved", "triggered"], "the first was over; it is the same key"
     held = stage.until(lambda: stage.cases("paused")[1:], "what goes on under the pause has a case")
     assert (held[0]["action"], held[0]["reason"]) == ("Hold", "paused")
@@ -96,8 +89,8 @@ def test_put_back_while_it_is_verified(fleet: Stage) -> None:
     stage.ship("bad:2")
     stage.until(lambda: stage.rolled_out("checkout", "good:1"), "it is rolled back, and not verified yet")
     stage.until(stage.posted, "the rollback is announced")
-    passes = put_back(stage, "checkout", ARGO_CD)
-    case = escalated(stage, "checkout", "Argo CD application `shop`", passes)
+    stage.set_image("bad:2", manager=ARGO_CD)
+    case = escalated(stage, "checkout", "Argo CD application `shop`")
     first = stage.cases()[0]
     assert (first["action"], first["outcome"]) == ("RollBack", "overtaken")
     said = "Revision 2, which was rolled back, was put back by Argo CD application `shop`"

@@ -42,7 +42,7 @@ def elsewhere(real_cluster: RealCluster) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture
-def stages(make_stage: MakeStage, elsewhere: dict[str, Any], tmp_path: Path) -> dict[str, Stage]:
+def stages(elsewhere: dict[str, Any], make_stage: MakeStage, tmp_path: Path) -> dict[str, Stage]:
     """A stage for each region, with the same vendors, namespaces and names; the same release is bad on both."""
     vendors, made = Vendors(Account()), {}
     for region, more in zip(REGIONS, ({}, elsewhere), strict=True):
@@ -124,8 +124,8 @@ def posted(vendors: Vendors, region: str, case: dict[str, Any]) -> None:
 def filed(vendors: Vendors, region: str, case: dict[str, Any], ticket: str) -> None:
     """A postmortem of its own, found by a label of its own, and a comment on this region's ticket alone."""
     [postmortem] = [one for one in vendors.jira.issues if region in one.summary and "postmortem" in one.labels]
-    labels = [set(one.labels) for one in vendors.jira.issues if "postmortem" in one.labels]
-    assert len(set.union(*labels) - set.intersection(*labels)) == 2, "one each by which it is found again"
+    labels: list[set[str]] = [set(one.labels) for one in vendors.jira.issues if "postmortem" in one.labels]
+    assert len(labels[0] ^ labels[1]) == 2, "one each by which it is found again"
     names_only(postmortem.summary, region)
     names_only(adf.text_of(dict(postmortem.description or {})), region)
     commented = vendors.jira.issue(ticket)
