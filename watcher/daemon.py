@@ -31,7 +31,7 @@ from watcher.runbook.lanes import WORKERS, Lanes
 from watcher.runbook.marks import Marks
 from watcher.runbook.migrate import Migrate
 from watcher.runbook.oncall import OnCall
-from watcher.runbook.page import Page
+from watcher.runbook.page import Page, PageDatabaseTeam
 from watcher.runbook.plan import Plan
 from watcher.runbook.recheck import CheckAgain
 from watcher.runbook.report import Report
@@ -184,6 +184,7 @@ class Daemon:
         return (
             OnCall(to.directory),
             Page(to.pager),
+            PageDatabaseTeam(to.pager),
             Announce(to.announcer, contacts),
             Thread(to.announcer, contacts),
             Dashboard(to.dashboards),

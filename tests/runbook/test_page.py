@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 from tests.runbook.conftest import ALERT, TOKEN
-from tests.runbook.parts import NOW, TARGET, decision
+from tests.runbook.parts import TARGET, decision
 from tests.runbook.test_telling import attempt, rolled_back
 from watcher.adapters import PagerDutyPager
 from watcher.runbook.case import ALARMING, Case, StepRecord
 from watcher.runbook.messages import opening_note
-from watcher.runbook.page import Page
-from watcher.runbook.progress import converted, record_try
+from watcher.runbook.page import Page, PageDatabaseTeam
+from watcher.runbook.progress import converted
 from watcher.runbook.report import Report
 from watcher.sandbox.pagerduty import Incident
 from watcher.sandbox.pagerduty import PagerDuty as StandIn
@@ -48,13 +48,18 @@ def made(case: Case) -> Case:
     return case.with_step("revert", rolled_back().step("revert"))
 
 
-def through(step: Page | Report, case: Case) -> Case:
+def through(step: Page | PageDatabaseTeam | Report, case: Case) -> Case:
     """The case after as many attempts as the step wants."""
     for _ in range(8):
         if not step.due(case):
             return case
         case = attempt(step, case)
     raise AssertionError("it never ends")
+
+
+def paged(pager: PagerDutyPager, case: Case) -> Case:
+    """The case after both pages, as far as each is due."""
+    return through(PageDatabaseTeam(pager), through(Page(pager), case))
 
 
 def ours(api: StandIn) -> list[Incident]:
@@ -183,33 +188,52 @@ def test_what_was_put_back_goes_on_with_its_incident(pagerduty_api: StandIn, pag
 
 def test_the_database_team_is_paged_at_once(pagerduty_api: StandIn, team: PagerDutyPager) -> None:
     """A hold for its migration pages the on-call and the database team, each at their service, each once."""
-    through(Page(team), held("irreversible-migration"))
+    paged(team, held("irreversible-migration"))
     assert [(i.routing_key == TEAM, len(i.events)) for i in pagerduty_api.incidents] == [(False, 1), (True, 1)]
     assert "database team needed" in pagerduty_api.incidents[1].summary
 
 
 def test_the_database_team_is_paged_when_it_comes_to_be_needed(pagerduty_api: StandIn, team: PagerDutyPager) -> None:
     """A way back that fails after the page was done pages it then, and the on-call not once more."""
-    case = through(Page(team), rolled_back())
+    case = paged(team, rolled_back())
     failed = case.with_step("migrate", StepRecord("done", 1, result={"failed": True, "said": "the Job failed"}))
     case = replace(failed, outcome="migration-failed")
-    trying = record_try(case, "page", NOW)
-    assert not Report(team).due(trying), "the incident is settled once everybody was paged"
-    case = through(Page(team), case)
+    case = paged(team, case)
     assert [(i.routing_key == TEAM, len(i.events)) for i in pagerduty_api.incidents] == [(False, 1), (True, 1)]
     assert case.step("page").state == "done"
 
 
+def test_a_wrong_key_of_the_teams_holds_up_nobody_else(pagerduty_api: StandIn, team: PagerDutyPager) -> None:
+    """The team's page that fails is a step of its own: the on-call's page is through, and so is what waits for it."""
+    pagerduty_api.inject("500", when=lambda request: TEAM.encode() in request.body)
+    case = through(Page(team), held("irreversible-migration"))
+    case = attempt(PageDatabaseTeam(team), case)
+    assert (case.step("page").state, bool(case.step("database-team").error)) == ("done", True)
+    pagerduty_api.recover()
+    through(PageDatabaseTeam(team), case)
+    assert [i.routing_key == TEAM for i in pagerduty_api.incidents] == [False, True]
+
+
+def test_an_incident_that_takes_no_note_pages_anew(pagerduty_api: StandIn, pager: PagerDutyPager) -> None:
+    """Where nothing can be noted on the alert's incident, somebody is paged all the same."""
+    firing(pagerduty_api)
+    pagerduty_api.inject("500", when=lambda request: request.path.endswith("/notes"))
+    case = rolled_back()
+    for _ in range(3):
+        case = attempt(Page(pager), case)
+    assert len(ours(pagerduty_api)) == 1
+
+
 def test_without_its_own_service_the_on_call_is_paged_alone(pagerduty_api: StandIn, pager: PagerDutyPager) -> None:
     """Where the database team has no routing key, it is tagged, and nothing waits for a page."""
-    case = through(Page(pager), held("irreversible-migration"))
+    case = paged(pager, held("irreversible-migration"))
     assert (len(pagerduty_api.incidents), case.step("page").state) == (1, "done")
 
 
 def test_the_database_teams_incident_ends_with_its_need(pagerduty_api: StandIn, team: PagerDutyPager) -> None:
     """Called for a schema that couldn't be read, it is let go once the rollback that followed is verified."""
-    case = through(Page(team), held("schema-unreadable"))
-    case = through(Page(team), made(converted(case, decision())))
+    case = paged(team, held("schema-unreadable"))
+    case = paged(team, made(converted(case, decision())))
     through(Report(team), replace(case, outcome="verified"))
     assert [i.status for i in pagerduty_api.incidents] == ["resolved", "resolved"]
 
@@ -217,7 +241,7 @@ def test_the_database_teams_incident_ends_with_its_need(pagerduty_api: StandIn, 
 def test_what_is_left_stays_the_database_teams(pagerduty_api: StandIn, team: PagerDutyPager) -> None:
     """A schema that the policy has left as it is stays theirs, though the rollback itself is verified."""
     left = rolled_back().with_step("plan", StepRecord("done", 1, result={"carried": True, "left": True, "from": "8"}))
-    case = through(Page(team), left)
+    case = paged(team, left)
     through(Report(team), replace(case, outcome="verified"))
     assert [i.status for i in pagerduty_api.incidents] == ["resolved", "triggered"]
 
@@ -226,7 +250,7 @@ def test_nothing_secret_is_in_what_is_sent_or_kept(pagerduty_api: StandIn, team:
     """Neither routing keys nor the token are in the case, its error, or any text that PagerDuty shows."""
     pagerduty_api.inject("500", prefix="/v2/enqueue", times=1)
     case = attempt(Page(team), held("irreversible-migration"))
-    case = through(Page(team), case)
+    case = paged(team, case)
     shown = case.write() + "".join(str(event["payload"]) for i in pagerduty_api.incidents for event in i.events)
     for secret in (TEAM, "r" * 32, TOKEN):
         assert secret not in shown

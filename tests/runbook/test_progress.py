@@ -139,14 +139,8 @@ def test_a_hold_becomes_a_rollback() -> None:
     [
         ("Hold", {"paged": "Hold", "url": "u"}, "", {"url": "u", "dedupKey": OWN_KEY}),
         ("Hold", {}, "", {"dedupKey": OWN_KEY}),
-        (
-            "Hold",
-            {"paged": "Hold", "url": "u", "database": True},
-            "",
-            {"url": "u", "dedupKey": OWN_KEY, "database": True},
-        ),
         ("Hold", {"paged": "Hold", "url": "u"}, "watch-ended", {"dedupKey": OWN_KEY}),
-        ("RollBack", {"linked": "Q1", "url": "u", "alert": "a", "database": True}, "", {"database": True}),
+        ("RollBack", {"linked": "Q1", "url": "u", "alert": "a"}, "", {}),
     ],
 )
 def test_a_turn_goes_on_with_the_incidents_that_are_open(
@@ -159,11 +153,13 @@ def test_a_turn_goes_on_with_the_incidents_that_are_open(
 
 def test_a_resolved_incident_is_followed_by_another_one() -> None:
     """Recovered and reported, a case keeps no incident; recovered and not reported yet, it may be open."""
-    page = StepRecord("done", 1, result={"paged": "Hold", "url": "u", "database": True})
-    case = replace(case_of("Hold").with_step("page", page), outcome="recovered")
-    assert converted(case, decision()).step("page").result == {"dedupKey": OWN_KEY, "database": True}
+    page, team = StepRecord("done", 1, result={"paged": "Hold", "url": "u"}), StepRecord("done", 1)
+    case = replace(case_of("Hold").with_step("page", page).with_step("database-team", team), outcome="recovered")
+    assert converted(case, decision()).step("page").result == {"dedupKey": OWN_KEY}
+    assert converted(case, decision()).step("database-team").state == "done"
     case = case.with_step("report", StepRecord("done", 1))
     assert converted(case, decision()).step("page").result == {}
+    assert converted(case, decision()).step("database-team").state == "waiting"
 
 
 def test_a_page_that_was_never_tried_keeps_nothing() -> None:

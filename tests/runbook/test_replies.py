@@ -94,9 +94,15 @@ def test_links_where_there_are_any() -> None:
 def test_says_who_was_paged() -> None:
     """A page, a note on an alert's incident, the database team: the thread says which it was."""
     assert "the on-call was paged" in texts(whole())["page"]
-    linked = done(whole(), "page", NOW, paged="RollBack", linked="Q2", alert="svc-error-rate", database=True)
+    linked = done(whole(), "page", NOW, paged="RollBack", linked="Q2", alert="svc-error-rate")
     assert "noted on the incident of svc-error-rate" in texts(linked)["page"]
-    assert "the database team was paged" in texts(linked)["page"]
+    assert "the database team was paged" in texts(done(whole(), "database-team", NOW))["database-team"]
+
+
+def test_tags_the_platform_lead_at_the_postmortem() -> None:
+    """Whoever leads the platform is told of a postmortem, and of nothing else."""
+    found = {reply.key: reply.text for reply in replies(whole(), {"platform-lead": "U0789IJKL"})}
+    assert [key.split("/")[-3] for key, text in found.items() if "<@U0789IJKL>" in text] == ["postmortem"]
 
 
 def test_a_step_that_was_given_up_says_its_last_failure() -> None:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
+import pytest
+
 from tests.scenarios.conftest import MakeStage
 from tests.scenarios.stage import Stage
 from tests.scenarios.test_kills import PATCH
@@ -52,6 +54,7 @@ def ship(stage: Stage, names: Sequence[str], *images: str) -> None:
             stage.until(partial(stage.rolled_out, name, image), f"{name} at {image}")
 
 
+@pytest.mark.timeout(240)
 def test_healthy_deployments_are_rolled_back(make_stage: MakeStage) -> None:
     """Nothing is wrong but that a person says so: through every step to the newest good revision, or the one named."""
     stage = make_stage(policies=("error-rate",))
@@ -104,6 +107,7 @@ def test_a_hold_becomes_a_rollback(make_stage: MakeStage) -> None:
     assert [i.status for i in stage.pagerduty.incidents] == ["resolved"]
 
 
+@pytest.mark.timeout(240)
 def test_orders_wait_for_a_daemon(make_stage: MakeStage) -> None:
     """No daemon, or one that runs dry: that is said. One that comes later carries them out, and may be killed at it."""
     stage = make_stage(policies=("error-rate",))

@@ -68,6 +68,7 @@ def names_only(text: str, region: str) -> None:
     assert other(region) not in text
 
 
+@pytest.mark.timeout(240)
 def test_nothing_mixes(stages: dict[str, Stage]) -> None:
     """The same release fails on both at once: two cases, incidents, threads, tickets and marks, each with its place."""
     tickets = {}

@@ -21,7 +21,7 @@ LOOK_AGAIN = 0.5
 WORK = ("confirm", "plan", "revert", "verify", "migrate")
 # What a case that turns over keeps as it is, and what is done anew with what was found or posted before in view.
 # Who is on call is looked up again, for a hold may last for days.
-KEPT = ("thread", "dashboard")
+KEPT = ("thread", "dashboard", "database-team")
 ANEW = ("confirm", "page", "announce")
 LOOK_AGAIN_HELD = 20.0  # seconds between two looks at what holds a rollback and may end by itself
 
@@ -154,6 +154,8 @@ def turned_over(case: Case) -> Case:
     steps |= {name: _anew(record) for name, record in case.steps.items() if name in ANEW}
     if "page" in steps:
         steps["page"] = replace(steps["page"], result=_incidents_left(case))
+    if _resolved(case):
+        steps.pop("database-team", None)
     return replace(case, steps=steps, outcome="", ending="", closed=None, turn=case.turn + 1)
 
 
@@ -164,15 +166,19 @@ def _incidents_left(case: Case) -> dict[str, Any]:
     with, and not left behind for an alert's. An alert's incident, and what ended long ago, is looked up again.
     """
     record = case.step("page")
-    if case.outcome == "recovered" and case.step("report").over:
+    if _resolved(case):
         return {}
-    kept: tuple[str, ...] = ("database",) if record.result.get("linked") else ("database", "dedupKey")
+    kept: tuple[str, ...] = () if record.result.get("linked") else ("dedupKey",)
     if not case.outcome and not record.result.get("linked"):
         kept += ("url",)
     left = {key: value for key, value in record.result.items() if key in kept}
     if record.attempts and not record.result.get("linked"):
         left["dedupKey"] = case.incident_key
     return left
+
+
+def _resolved(case: Case) -> bool:
+    return case.outcome == "recovered" and case.step("report").over
 
 
 def _anew(record: StepRecord) -> StepRecord:

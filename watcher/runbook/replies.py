@@ -17,7 +17,10 @@ from watcher.runbook.messages import LONGEST, Contacts, escape, fitting, short
 LONGEST_LINE = 500
 
 # In the runbook's order; what has nothing to tell people of its own is left out.
-TOLD = ("confirm", "plan", "revert", "page", "migrate", "verify", "impact", "postmortem", "ticket", "review", "report")
+TOLD = (
+    *("confirm", "plan", "revert", "page", "database-team", "migrate", "verify", "impact"),
+    *("postmortem", "ticket", "review", "report"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ def replies(case: Case, contacts: Contacts) -> tuple[Reply, ...]:
     steps = [(name, case.step(name)) for name in TOLD]
     over = [(name, record) for name, record in steps if record.over and record.state != "skipped"]
     over.sort(key=lambda pair: pair[1].finished or 0.0)
-    found = [Reply(_key(case, name, record), _text(case, name, record)) for name, record in over]
+    found = [Reply(_key(case, name, record), _text(case, name, record, contacts)) for name, record in over]
     if case.turn > int(case.result("announce", "turn") or 0):
         found.insert(0, Reply(f"{case.id}/turn-{case.turn}", messages.turned(case, contacts), broadcast=True))
     if case.outcome in ALARMING:
@@ -51,10 +54,15 @@ def _key(case: Case, name: str, record: StepRecord) -> str:
     return f"{case.id}/{name}/{record.state}/{record.finished or 0.0:.3f}"
 
 
-def _text(case: Case, name: str, record: StepRecord) -> str:
-    """One step's outcome: what, where and when, then as many of its lines as there is room for."""
+def _text(case: Case, name: str, record: StepRecord, contacts: Contacts) -> str:
+    """One step's outcome: what, where and when, then as many of its lines as there is room for.
+
+    The platform lead is tagged at the postmortem.
+    """
     where = f"{short(case.cluster, 100)} ({short(case.region, 60)})"
     first = f"*{name}* {record.state}, {write_time(record.finished or case.opened)}, {where}"
+    if name == "postmortem" and record.state == "done":
+        first += f" {messages.tag(case, contacts, 'platform-lead')}"
     links = _links(record)
     lines = [short(line, LONGEST_LINE) for line in _lines(case, name, record)]
     kept = fitting(lines, LONGEST - sum(len(line) + 1 for line in (first, *links)))
@@ -75,8 +83,8 @@ def _lines(case: Case, name: str, record: StepRecord) -> Iterator[str]:
         yield f"revision {result.get('from')} to {result.get('to') or '0 pods'}"
     elif name == "page" and record.state == "done":
         yield f"noted on the incident of {result.get('alert')}" if result.get("linked") else "the on-call was paged"
-        if result.get("database"):
-            yield "the database team was paged"
+    elif name == "database-team" and record.state == "done":
+        yield "the database team was paged"
     elif result.get("said"):
         yield str(result["said"])
     if record.error:

@@ -40,7 +40,7 @@ class Report:
             self._pager.note(str(linked), note)  # another tool's incident: it resolves that itself
         else:
             self._pager.settle(case, note, resolve=resolve)
-        if resolve and case.result("page", "database") and not needs_database_team(case):
+        if resolve and case.step("database-team").state == "done" and not needs_database_team(case):
             self._pager.resolve_database_team(case)
         said = "incident left open, with a note"
         if linked:
