@@ -157,11 +157,16 @@ class Desk:
         self._advance_case(case.name)
 
     def _incident_of(self, decision: Decision) -> str:
-        """A revision that was put back goes on with the incident of its rollback, rather than be paged twice."""
+        """A revision that was put back goes on with the incident of its rollback, rather than be paged twice.
+
+        Not with one that is about to be resolved.
+        """
         if decision.reason != "put-back":
             return ""
         former, _ = self.taken_back().get((decision.rollout.uid, decision.rollout.new.replica_set), ("", 0))
-        return next((case.incident_key for case in self.every() if case.id == former), "")
+        found = next((case for case in self.every() if case.id == former), None)
+        resolving = found is not None and found.outcome == "verified" and found.is_open
+        return "" if found is None or resolving else found.incident_key
 
     def _turn(self, decision: Decision) -> None:
         """Turn a case over to what is decided now. A hold whose reason alone has changed says so, and pages nobody."""

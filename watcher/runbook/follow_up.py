@@ -197,7 +197,12 @@ class InviteToReview:
             return Outcome("skipped", said="no review is due" if start is None else "there is no thread for it")
         name = f"review-{case.deployment[:60]}-r{case.bad}-{case.uid[:8]}.ics"
         if case.step("review").attempts == 1 or name not in self._announcer.known(place):
-            self._announcer.upload(place, name, invitation(_invitation(case, float(start))), "Blameless review")
+            self._announcer.upload(
+                place,
+                name,
+                invitation(_invitation(case, float(start))),
+                f"Blameless review: {case.subject} in {case.place}",
+            )
         when = datetime.fromtimestamp(start, UTC).strftime("%Y-%m-%d %H:%M UTC")
         said = f"the blameless review is on {when}; the invitation is in this thread"
         return Outcome("done", {"said": said, "file": name}, said)
