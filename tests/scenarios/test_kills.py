@@ -1,151 +1,134 @@
-"""The daemon is killed with SIGKILL at each step's boundary and started again: one revert, incident and message."""
+"""The daemon is killed with SIGKILL at each boundary up to the verification: one revert, incident and message."""
 
 from __future__ import annotations
-
-import json
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
 
 from tests.scenarios.conftest import MakeStage
-from tests.scenarios.stage import Stage
-from tests.scenarios.test_triggers import BAD, GOOD
-from watcher.sandbox.stand_in import Dropped, Request, StandIn
+from tests.scenarios.endings import done_once, filed_once, incidents_of, paged_once
+from tests.scenarios.kills import (
+    Boundary,
+    Shipped,
+    calls,
+    case_with,
+    deployments_of,
+    killed_stage,
+    play,
+    step,
+    writes,
+)
+from watcher.sandbox.stand_in import Request
 
-GROUPS = 7  # of boundaries, which are played one after the other on a stage
+GROUPS = 3  # of boundaries, each on a stage of its own
 
-
-@dataclass(frozen=True)
-class Boundary:
-    """Where to kill: at the first request to `system` that `matches`.
-
-    `when` is "before" or "after" it is carried out; one that a kill comes before never is.
-    """
-
-    name: str
-    system: str
-    matches: Callable[[Request], bool]
-    when: str
-
-
-def _writes(kind: str, method: str) -> Callable[[Request], bool]:
-    return lambda request: request.method == method and f"/{kind}" in request.path
-
-
-def _step(name: str, state: str) -> Callable[[Request], bool]:
-    """A write of the case's ConfigMap with which a step gets into `state`, as the case's own JSON has it."""
-
-    def matches(request: Request) -> bool:
-        if request.method != "PUT" or "/configmaps/" not in request.path:
-            return False
-        case = json_of_case(request)
-        return bool(case["steps"].get(name, {}).get("state") == state)
-
-    return matches
+PATCH = writes("deployments/", "PATCH")
+OPEN = writes("configmaps", "POST")
+TRIGGER = calls("POST", "/v2/enqueue", '"trigger"')
+NOTE = calls("POST", "/notes")
+POST = calls("POST", "chat.postMessage")
+MARK = calls("POST", "/api/annotations")
+TEAM = calls("POST", "/v2/enqueue", '"trigger"', "d" * 32)
 
 
-def json_of_case(request: Request) -> dict[str, dict[str, dict[str, object]]]:
-    """The case that a request writes."""
-    case: dict[str, dict[str, dict[str, object]]] = json.loads(json.loads(request.body)["data"]["case"])
-    return case
+def reply(request: Request) -> bool:
+    """A reply in a thread is posted."""
+    return POST(request) and b"thread_ts" in request.body
 
 
-PATCH = _writes("deployments/", "PATCH")
-OPEN = _writes("configmaps", "POST")
-TRIGGER = lambda request: b'"trigger"' in request.body  # noqa: E731 - one of a row of predicates
-RESOLVE = lambda request: b'"resolve"' in request.body  # noqa: E731 - likewise
-POST = lambda request: request.path.endswith("chat.postMessage")  # noqa: E731 - likewise
-NOTE = lambda request: request.method == "POST" and request.path.endswith("/notes")  # noqa: E731 - likewise
-UPDATE = lambda request: request.path.endswith("chat.update")  # noqa: E731 - likewise
+def marked(what: str) -> Boundary:
+    """Recorded that an annotation was written."""
+    holds = case_with(lambda case: what in case["steps"].get("dashboard", {}).get("result", {}).get("marked", ()))
+    return Boundary(f"when the {what}'s mark is recorded", "gate", holds, "after")
+
 
 BEFORE_THE_PATCH = Boundary("before the patch", "gate", PATCH, "before")
 BOUNDARIES = [
     Boundary("before the case is opened", "gate", OPEN, "before"),
     Boundary("when the case is opened", "gate", OPEN, "after"),
-    Boundary("before confirm is recorded", "gate", _step("confirm", "done"), "before"),
-    Boundary("when confirm is recorded", "gate", _step("confirm", "done"), "after"),
+    Boundary("when it is asked who is on call", "pagerduty", calls("GET", "/oncalls"), "after", of_all=True),
+    Boundary("before somebody is looked up", "slack", calls("POST", "users.lookupByEmail"), "before", of_all=True),
+    Boundary("when oncall is recorded", "gate", step("oncall", "done"), "after"),
+    Boundary("before confirm is recorded", "gate", step("confirm", "done"), "before"),
+    Boundary("when confirm is recorded", "gate", step("confirm", "done"), "after"),
+    Boundary("before plan is recorded", "gate", step("plan", "skipped"), "before"),
+    Boundary("when plan is recorded", "gate", step("plan", "skipped"), "after"),
     BEFORE_THE_PATCH,
     Boundary("after the patch", "gate", PATCH, "after"),
-    Boundary("before condemning", "gate", _writes("replicasets/", "PATCH"), "before"),
-    Boundary("before revert is recorded", "gate", _step("revert", "done"), "before"),
-    Boundary("when revert is recorded", "gate", _step("revert", "done"), "after"),
+    Boundary("before condemning", "gate", writes("replicasets/", "PATCH"), "before"),
+    Boundary("before revert is recorded", "gate", step("revert", "done"), "before"),
+    Boundary("when revert is recorded", "gate", step("revert", "done"), "after"),
     Boundary("before the page", "pagerduty", TRIGGER, "before"),
     Boundary("after the page", "pagerduty", TRIGGER, "after"),
-    Boundary("when page is recorded", "gate", _step("page", "done"), "after"),
-    Boundary("when announce is about to be tried", "gate", _step("announce", "trying"), "after"),
+    Boundary("when page is recorded", "gate", step("page", "done"), "after"),
+    Boundary("when announce is about to be tried", "gate", step("announce", "trying"), "after"),
     Boundary("before the message", "slack", POST, "before"),
     Boundary("after the message", "slack", POST, "after"),
-    Boundary("when announce is recorded", "gate", _step("announce", "done"), "after"),
-    Boundary("when verify is recorded", "gate", _step("verify", "done"), "after"),
-    Boundary("after the note", "pagerduty", NOTE, "after"),
-    Boundary("after the resolve", "pagerduty", RESOLVE, "after"),
-    Boundary("after the edit", "slack", UPDATE, "after"),
-    Boundary("when report is recorded", "gate", _step("report", "done"), "after"),
+    Boundary("when announce is recorded", "gate", step("announce", "done"), "after"),
+    Boundary("when thread is about to be tried", "gate", step("thread", "trying"), "after"),
+    Boundary("before a reply", "slack", reply, "before"),
+    Boundary("after a reply", "slack", reply, "after"),
+    Boundary("when thread is recorded", "gate", step("thread", "done"), "after"),
+    Boundary("before the rollout's mark", "grafana", MARK, "before"),
+    Boundary("after the rollout's mark", "grafana", MARK, "after"),
+    marked("rollout"),
+    Boundary("before the rollback's mark", "grafana", calls("POST", "/api/annotations", '"rollback"'), "before"),
+    Boundary("after the rollback's mark", "grafana", calls("POST", "/api/annotations", '"rollback"'), "after"),
+    marked("rollback"),
 ]
 
 
 @pytest.mark.parametrize("group", range(GROUPS))
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_killed_at_every_boundary(make_stage: MakeStage, group: int) -> None:
     """Whatever the daemon was doing when it was killed, the next one ends the case, and nothing is done twice."""
-    stage = make_stage(settings={"lease": {"duration": "3s"}})
-    for boundary in BOUNDARIES[group::GROUPS]:
-        play(stage, boundary)
+    stage = killed_stage(make_stage)
+    boundaries = deployments_of(BOUNDARIES[group::GROUPS])
+    play(stage, boundaries)
+    for name, boundary in boundaries.items():
+        where = boundary.name
+        done_once(stage, name, where, ("ticket",))
+        filed_once(stage, name, where)
+        paged_once(stage, name, where)
+        sent = 2 if boundary == BEFORE_THE_PATCH else 1
+        assert stage.patches(name) == sent, f"{where}: a patch is sent again only where it was lost on its way"
+    assert len(stage.posted()) == len(stage.pagerduty.incidents) == len(boundaries)
+    assert stage.vendors.violations == []
 
 
-def play(stage: Stage, boundary: Boundary) -> None:
-    """Ship a bad release of a Deployment of its own, kill the daemon at the boundary, start another, see it through."""
-    index = BOUNDARIES.index(boundary)
-    name, before = f"shop-{index}", (len(stage.posted()), len(stage.pagerduty.incidents))
-    stage.traffic.set_behaviour("good:1", GOOD)
-    stage.traffic.set_behaviour("bad:2", BAD)
-    stage.ship("good:1", name)
-    patches = count_requests(stage.gate, lambda r: PATCH(r) and r.path.endswith(name))
-    killed = kill_at(stage, boundary)
-    stage.start()
-    stage.ship("bad:2", name)
-    stage.until(killed.is_set, f"the daemon is killed {boundary.name}")
-    stage.start()
-    stage.until(lambda: ended(stage, name), f"the case is closed after a kill {boundary.name}")
-    assert stage.image(name) == "good:1", boundary.name
-    deployment = stage.deployment(name)["metadata"]["annotations"]
-    assert deployment["deployment.kubernetes.io/revision"] == "3", f"{boundary.name}: one revert"
-    assert len(stage.posted()) == before[0] + 1, f"{boundary.name}: one message"
-    assert "Verified" in stage.posted()[-1].text, boundary.name
-    incidents = stage.pagerduty.incidents[before[1] :]
-    assert [i.status for i in incidents] == ["resolved"], f"{boundary.name}: one incident, resolved"
-    assert len(incidents[0].notes) == 1, f"{boundary.name}: one note"
-    sent = 2 if boundary == BEFORE_THE_PATCH else 1
-    assert len(patches()) == sent, f"{boundary.name}: a patch is sent again only where it was lost on its way"
-    code, _ = stage.daemons[-1].end()
-    assert code == 0
+ALERTS = [
+    Boundary("before the alert's incident is noted on", "pagerduty", NOTE, "before"),
+    Boundary("after the alert's incident was noted on", "pagerduty", NOTE, "after"),
+    Boundary("when page is recorded", "gate", step("page", "done"), "after"),
+]
+TEAMS = [
+    Boundary("before the database team's page", "pagerduty", TEAM, "before"),
+    Boundary("after the database team's page", "pagerduty", TEAM, "after"),
+    Boundary("when plan is recorded", "gate", step("plan", "done"), "after"),
+]
 
 
-def ended(stage: Stage, name: str) -> bool:
-    """Whether the Deployment's only case is closed, verified."""
-    cases = [case for case in stage.cases() if case["deployment"] == name]
-    return [case["outcome"] for case in cases if case["closed"]] == ["verified"]
-
-
-def kill_at(stage: Stage, boundary: Boundary) -> threading.Event:
-    """Have the newest daemon killed, once, at the boundary; the event is set when it is dead."""
-    killed, found = threading.Event(), threading.Lock()
-    system: StandIn = getattr(stage, boundary.system)
-
-    def hook(request: Request) -> None:
-        if boundary.matches(request) and found.acquire(blocking=False):
-            stage.daemons[-1].kill()
-            killed.set()
-            if boundary.when == "before":
-                raise Dropped
-
-    setattr(system, boundary.when, hook)
-    return killed
-
-
-def count_requests(system: StandIn, matches: Callable[[Request], bool]) -> Callable[[], list[Request]]:
-    """Count what comes to a system from now on."""
-    begun = len(system.requests)
-    return lambda: [request for request in system.requests[begun:] if matches(request)]
+@pytest.mark.timeout(300)
+def test_killed_while_others_are_told(make_stage: MakeStage) -> None:
+    """An incident that the alert has opened gets each note once; the database team is paged once."""
+    expects, reversible = "canary-watch.io/schema-version", "canary-watch.io/schema-reversible"
+    part = f"{{version: {{annotation: {expects}}}, down: {{command: [migrate, $version]}}, irreversible: revert}}"
+    stage = killed_stage(make_stage, spec={"migrations": part})
+    boundaries = deployments_of([*ALERTS, *TEAMS])
+    alerts, teams = list(boundaries)[: len(ALERTS)], list(boundaries)[len(ALERTS) :]
+    bad = {name: {expects: "1"} if name in alerts else {expects: "2", reversible: "false"} for name in boundaries}
+    for name in alerts:
+        said = {"namespace": stage.namespace, "deployment": name, "cluster": "test-cluster"}
+        stage.pagerduty.open_elsewhere(f"svc-error-rate {name}", "PSERVICE", said)
+    play(stage, boundaries, Shipped({expects: "1"}, bad))
+    for name, boundary in boundaries.items():
+        done_once(stage, name, boundary.name, ("plan", "ticket"))
+        filed_once(stage, name, boundary.name)
+    for name in alerts:
+        [alert] = [i for i in stage.pagerduty.incidents if i.summary.endswith(name)]
+        assert (len(alert.notes), alert.status) == (2, "triggered"), boundaries[name].name
+        assert incidents_of(stage, name) == []
+    for name in teams:
+        found = {i.routing_key[0]: i for i in incidents_of(stage, name)}
+        assert {key: i.status for key, i in found.items()} == {"r": "resolved", "d": "triggered"}, boundaries[name].name
+    assert len(stage.pagerduty.incidents) == len(alerts) + 2 * len(teams)
+    assert stage.vendors.violations == []
