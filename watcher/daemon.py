@@ -20,6 +20,7 @@ from watcher.judgement.model import Decision
 from watcher.judgement.rollouts import trim_deployment, trim_job, trim_namespace, trim_replica_set
 from watcher.policy.model import Policy, SmokeJob
 from watcher.runbook.announce import Announce
+from watcher.runbook.case import Case
 from watcher.runbook.cases import LABEL, Cases, trim_case
 from watcher.runbook.confirm import Confirm
 from watcher.runbook.dashboard import Dashboard
@@ -30,6 +31,7 @@ from watcher.runbook.follow_up import CommentTicket, FilePostmortem, InviteToRev
 from watcher.runbook.lanes import WORKERS, Lanes
 from watcher.runbook.marks import Marks
 from watcher.runbook.migrate import Migrate
+from watcher.runbook.migrations import migrations_of
 from watcher.runbook.oncall import OnCall
 from watcher.runbook.page import Page, PageDatabaseTeam
 from watcher.runbook.plan import Plan
@@ -171,9 +173,14 @@ class Daemon:
             Confirm(cluster, cluster.namespace),
             Plan(cluster, read_schema, policies),
             Revert(cluster, duty),
-            Verify(cluster, recheck, probe),
+            Verify(cluster, recheck, probe, self._schema_now),
             Migrate(cluster, read_schema, policies, duty),
         )
+
+    def _schema_now(self, case: Case) -> str | None:
+        """The schema's version of a case's database, None where no policy says how to read it. Raises Fault."""
+        found = migrations_of(case, self.policies)
+        return read_schema(found.version) if found and found.version else None
 
     def _telling(self, prometheus: Prometheus) -> tuple[Step, ...]:
         """The runbook's steps at the vendors: who is told, and what is written afterwards."""

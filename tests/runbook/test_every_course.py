@@ -75,7 +75,7 @@ STEPS: list[Step] = [
     PageDatabaseTeam(cast(Pager, Bell())),
     ANNOUNCE,
     THREAD,
-    Verify(cast(Cluster, NOBODY), cast(Recheck, NOBODY), cast(Probe, NOBODY)),
+    Verify(cast(Cluster, NOBODY), cast(Recheck, NOBODY), cast(Probe, NOBODY), lambda case: None),
     Migrate(cast(Cluster, NOBODY), cast(Schema, NOBODY), lambda: (), cast(Duty, NOBODY)),
     Report(cast(Pager, Bell())),
 ]

@@ -176,7 +176,7 @@ def unmarked(shop: Shop, office: Office) -> tuple[Desk, Callable[[float], Outcom
     desk.take(decision(about=shop.rollout()))
     office.rest()
     until(lambda: shop.settled() and rollout_status(shop.deployment())[0], "the rollback is out")
-    verify = Verify(office.line, good, lambda url, timeout: 200)
+    verify = Verify(office.line, good, lambda url, timeout: 200, lambda case: None)
     return desk, lambda now: verify.carry_out(the_case(desk), now)
 
 

@@ -51,7 +51,7 @@ def good(case: Case, now: float) -> tuple[bool, str]:
 
 def look(shop: Shop, case: Case, check: Recheck = good, now: float = NOW) -> Outcome:
     """Verify once."""
-    return Verify(shop.line, check, probe).carry_out(case, now)
+    return Verify(shop.line, check, probe, lambda case: None).carry_out(case, now)
 
 
 def failing(outcome: Outcome) -> list[str]:
@@ -250,6 +250,18 @@ def test_a_mark_that_was_missing_is_set_though_it_is_put_back(shop: Shop, back: 
     undo(shop, back)
     assert look(shop, missing).case_outcome == "overtaken"
     assert shop.connection.get(path)["metadata"]["annotations"]["canary-watch.io/verdict"] == "condemned"
+
+
+def test_a_schema_that_was_moved_again_is_noticed(shop: Shop, back: Case) -> None:
+    """A pod of the bad revision that migrated forward once more is no verified rollback."""
+    plan = {"carried": True, "from": "0002", "to": "0001"}
+    case = back.with_step("plan", StepRecord("done", result=plan))
+    case = case.with_step("migrate", StepRecord("done", result={"matches": True, "to": "0001"}))
+    for current, wanted in (("0002", ["schema"]), ("0001", [])):
+        outcome = Verify(shop.line, good, probe, lambda case, at=current: at).carry_out(case, NOW)
+        assert [
+            part["name"] for part in outcome.result["parts"] if part["name"] == "schema" and not part["holds"]
+        ] == wanted
 
 
 PLANNED = {"carried": False, "from": "0001", "to": "0001", "asked": "abc"}

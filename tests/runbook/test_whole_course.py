@@ -81,7 +81,7 @@ class Daemon:
             Announce(self.announcer, CONTACTS),
             Thread(self.announcer, CONTACTS),
             ChartInThread(self.announcer, Drawn()),
-            Verify(self.line, lambda case, now: (True, "errors 0.00%"), probe),
+            Verify(self.line, lambda case, now: (True, "errors 0.00%"), probe, lambda case: None),
             Report(self.pager),
         )
         self.desk = Desk(Cases(self.line, OWN, "me"), steps, self.lanes, duty, Place("prod", "us-east-1"))

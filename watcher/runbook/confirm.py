@@ -112,7 +112,9 @@ def _settled(case: Case, found: _Found, pausing: list[str]) -> Outcome:
     target = target_of(rollout_of(trim_deployment(found.deployment), found.owned, None), case.target)
     if target is None and not (case.scale_to_zero and len(found.owned) == 1 and case.bad == 1):
         wanted = f"revision {case.target} can't be rolled back to" if case.target else "no earlier revision is left"
-        return Outcome("later", escalate=wanted if case.target else f"{wanted} to roll back to")
+        if case.target:
+            return Outcome("later", escalate=wanted, reason="fixed-revision-unusable")
+        return Outcome("later", escalate=f"{wanted} to roll back to")
     result = {**_facts(case, found, target), "pausingNamespaces": pausing}
     if target is None:
         replicas = found.deployment["spec"].get("replicas")

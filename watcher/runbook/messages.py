@@ -212,14 +212,22 @@ def _ending(case: Case) -> str:
         "verified": f"✅ Verified: {short('; '.join(parts), LONGEST_ENDING)}.",
         "not-verified": f"❌ NOT verified within {case.verify_within:.0f} s: {short(failing, LONGEST_ENDING)}. "
         "A person is needed; the incident stays open.",
-        "migration-failed": f"❌ {short(_capital(migration(case)), LONGEST_ENDING)}. "
-        "The code is back, the schema is not: the database team is needed.",
+        "migration-failed": _migration_failed(case),
         "overtaken": f"{_overtaken(case)}; what is there now stands.{_left_open(case)}",
         "recovered": "✅ Recovered: the breach is over, nothing was rolled back.",
         "superseded": f"A newer rollout took its place.{_left_open(case)}",
         "watch-ended": "Its watch has ended with the hold still on; the incident stays open.",
         "gave-up": f"❌ Given up after 24 h: {short(_failed(case), LONGEST_ENDING)}. A person is needed.",
     }.get(case.outcome, "")
+
+
+def _migration_failed(case: Case) -> str:
+    """After the revert the schema is what is missing; before it, another release came upon the older schema."""
+    if case.rolled_back:
+        said = f"{short(_capital(migration(case)), LONGEST_ENDING)}. The code is back, the schema is not"
+    else:
+        said = short(_capital(case.ending), LONGEST_ENDING)
+    return f"❌ {said}: the database team is needed."
 
 
 def _overtaken(case: Case) -> str:

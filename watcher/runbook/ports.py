@@ -162,6 +162,13 @@ class Schema(Protocol):
         """The version that the query gives."""
 
 
+class SchemaNow(Protocol):
+    """The schema's version of the database that a case's policy names."""
+
+    def __call__(self, case: Case) -> str | None:
+        """The version as it is now; None where no policy says how to read it. Raises Fault."""
+
+
 class Recheck(Protocol):
     """The breached check, asked again of the revision that serves now."""
 

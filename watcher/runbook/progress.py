@@ -41,7 +41,7 @@ def record_outcome(case: Case, step: str, outcome: Outcome | Fault | str, now: f
     if outcome.hold:
         return held(case, step, outcome, now)
     if outcome.escalate:
-        return escalated(case, outcome.escalate)
+        return escalated(case, outcome.escalate, outcome.reason)
     if outcome.again:
         case = case.with_step(outcome.again, StepRecord(attempts=case.step(outcome.again).attempts))
     sound = replace(record, error="", failures=0, first_try=None)
@@ -78,15 +78,17 @@ def _failed(record: StepRecord, fault: Fault | str, now: float) -> StepRecord:
 
 def held(case: Case, step: str, outcome: Outcome, now: float) -> Case:
     """Turn a rollback that had not happened yet into a hold. What the step found out is kept with it."""
-    record, steps = case.step(step), _without_work(case)
+    record, steps, reason = case.step(step), _without_work(case), outcome.reason or "paused"
     if outcome.result:
-        found = {**outcome.result, "barred": outcome.hold, "barredFor": outcome.reason}
+        found = {**outcome.result, "barred": outcome.hold, "barredFor": reason}
         looking = replace(record, state="waiting", error="", failures=0, first_try=None, next_try=now + LOOK_AGAIN_HELD)
         steps[step] = replace(looking, result=found)
     said = f"{outcome.hold}; {case.said}" if case.action == "RollBack" else case.said
-    same = (case.action, case.reason) == ("Hold", outcome.reason)
+    if case.reason == BY_HAND:
+        said += "; order it again once that is over"
+    same = (case.action, case.reason) == ("Hold", reason)
     turn = case.turn if same else case.turn + 1
-    return replace(case, action="Hold", reason=outcome.reason, said=said, steps=steps, turn=turn)
+    return replace(case, action="Hold", reason=reason, said=said, steps=steps, turn=turn)
 
 
 def barred(case: Case) -> tuple[str, str] | None:
@@ -100,10 +102,10 @@ def barred(case: Case) -> tuple[str, str] | None:
     return str(step.result.get("barredFor") or case.reason), str(step.result["barred"])
 
 
-def escalated(case: Case, why: str) -> Case:
-    """Turn a rollback that can't happen into an escalation."""
+def escalated(case: Case, why: str, named: str = "") -> Case:
+    """Turn a rollback that can't happen into an escalation; `named` is its reason."""
     said = f"{why}; {case.said}"
-    reason = BY_HAND if case.reason == BY_HAND else "no-earlier-revision"
+    reason = BY_HAND if case.reason == BY_HAND else named or "no-earlier-revision"
     return replace(case, action="Escalate", reason=reason, said=said, steps=_without_work(case), turn=case.turn + 1)
 
 
@@ -120,9 +122,9 @@ def unsettled(case: Case) -> bool:
     """Say whether a pass still decides about this case: a hold, or a rollback that hasn't been made.
 
     One that was no longer called for is decided again when the breach comes back. What a person ordered is theirs to
-    decide.
+    decide; and once the schema is being taken back, the code has to follow, whatever the check says meanwhile.
     """
-    if case.reason == BY_HAND:
+    if case.reason == BY_HAND or (case.action == "RollBack" and case.result("migrate", "job")):
         return False
     undone = not case.rolled_back and ((case.is_open and not case.outcome) or case.outcome == "recovered")
     return case.action == "Hold" or (case.action == "RollBack" and undone)

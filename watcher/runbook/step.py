@@ -14,8 +14,8 @@ class Outcome:
     """What one attempt came to: done; `later` (nothing failed, look again next pass); or skipped.
 
     `case_outcome` ends the case: `overtaken`, say, where somebody else changed the Deployment, and theirs stands.
-    `hold` says why the case becomes a hold: a pause came between the decision and the step; `reason` names it.
-    `escalate` turns it into an escalation. `again` names an earlier step that has to be done anew.
+    `hold` says why the case becomes a hold: a pause came between the decision and the step. `escalate` turns it into an
+    escalation. `reason` names either. `again` names an earlier step that has to be done anew.
     """
 
     state: Literal["done", "later", "skipped"]
@@ -23,7 +23,7 @@ class Outcome:
     said: str = ""
     case_outcome: str = ""
     hold: str = ""
-    reason: str = "paused"
+    reason: str = ""
     escalate: str = ""
     again: str = ""
 

@@ -13,7 +13,7 @@ from watcher.runbook.confirm import newest_revision, selector_query
 from watcher.runbook.marks import condemn, mark_schema
 from watcher.runbook.migrations import carried, taken_back
 from watcher.runbook.owners import owner_of, said_writer
-from watcher.runbook.ports import Cluster, Probe, Recheck
+from watcher.runbook.ports import Cluster, Probe, Recheck, SchemaNow
 from watcher.runbook.step import Outcome
 from watcher.runbook.templates import images_of, same_template
 from watcher.systems.fault import Fault
@@ -43,10 +43,11 @@ class Verify:
     lane = "verify"
     write_ahead = False
 
-    def __init__(self, cluster: Cluster, recheck: Recheck, probe: Probe) -> None:
+    def __init__(self, cluster: Cluster, recheck: Recheck, probe: Probe, schema: SchemaNow) -> None:
         self._cluster = cluster
         self._recheck = recheck
         self._probe = probe
+        self._schema = schema
 
     def due(self, case: Case) -> bool:
         """It follows the revert."""
@@ -123,7 +124,18 @@ class Verify:
         idle = deployment["spec"].get("replicas") == 0
         yield _part("check", lambda: (True, "check: not asked, scaled to 0 pods") if idle else self._recheck(case, now))
         if carried(case):
-            yield _part("schema", lambda: _schema(case))
+            yield _part("schema", lambda: self._schema_part(case))
+
+    def _schema_part(self, case: Case) -> tuple[bool, str]:
+        """The schema goes with the code that is back: `migrate` saw to it, and nothing has moved it since."""
+        record, wanted = case.step("migrate"), case.result("plan", "to")
+        if not taken_back(case):
+            why = f" ({record.error})" if record.error else ""
+            return False, f"schema: not yet back at {wanted}{why}"
+        current = self._schema(case)
+        if current not in (None, wanted):
+            return False, f"schema: it was taken back to {wanted}, and is at {current} again"
+        return True, f"schema at {wanted}, as the code that is back expects"
 
     def _readyz(self, case: Case, deployment: dict[str, Any], pods: _Pods) -> tuple[bool, str]:
         """GET /readyz on each pod, at the readinessProbe's port and path, else at the first container port."""
@@ -226,15 +238,6 @@ def _belongs(pod: dict[str, Any], uid: object) -> bool:
     owned = any(owner.get("uid") == uid for owner in meta.get("ownerReferences") or [])
     over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
     return owned and not over and not meta.get("deletionTimestamp")
-
-
-def _schema(case: Case) -> tuple[bool, str]:
-    """The schema goes with the code that is back; `migrate` sees to it."""
-    record, wanted = case.step("migrate"), case.result("plan", "to")
-    if taken_back(case):
-        return True, f"schema at {wanted}, as the code that is back expects"
-    why = f" ({record.error})" if record.error else ""
-    return False, f"schema: not yet back at {wanted}{why}"
 
 
 def _image(case: Case, deployment: dict[str, Any], pods: _Pods) -> tuple[bool, str]:
