@@ -68,7 +68,7 @@ def test_status_without_prometheus(world: World) -> None:
     (rollout,) = hanging.json["rollouts"]
     assert f"{rollout['namespace']}/{rollout['deployment']}" == name
     assert (rollout["decision"], rollout["checks"][0]["reason"]) == ("KeepWatching", "prometheus-error")
-    assert hanging.seconds < 10
+    assert hanging.seconds < 30, "bounded, on a busy machine too"
 
 
 def test_status_without_a_cluster(world: World) -> None:
@@ -77,7 +77,7 @@ def test_status_without_a_cluster(world: World) -> None:
     hanging = world.call("status")
     assert (hanging.code, hanging.out, hanging.err.count("\n")) == (1, "", 1)
     assert f"no answer from {world.gate.url} in time" in hanging.err
-    assert hanging.seconds < 12
+    assert hanging.seconds < 30
     asked = len(world.gate.requests)
     running = world.start("status")
     until(lambda: len(world.gate.requests) > asked)
