@@ -1,11 +1,10 @@
-"""The schema's version that a revision serves with: read once it serves alone, and again when it is proven."""
+"""The schema's version that a revision serves with: read when it is proven, until that succeeds."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
-
-import pytest
 
 from tests.runbook.migrating import MIGRATIONS, QUERY
 from tests.runbook.parts import NOW, until
@@ -14,6 +13,7 @@ from tests.test_watch import Figures, value_policy
 from tests.test_watch_ends import Shelf
 from tests.test_watch_kept import ENDS, LATE, hold, watching
 from watcher.judgement.decide import Brakes
+from watcher.judgement.rollouts import GRACE, REVISION
 from watcher.policy.model import SchemaQuery
 from watcher.runbook.cases import Cases
 from watcher.runbook.desk import Desk, Place
@@ -23,26 +23,48 @@ from watcher.runbook.marks import Marks
 from watcher.runbook.migrations import asked_of
 from watcher.runbook.ports import Cluster
 from watcher.smoke import SmokeTests
+from watcher.systems.fault import Fault
+from watcher.systems.kubernetes import paths
 from watcher.watch import Hands, Watch
 
 ALONE = (replica_set(1, NOW - 9000, pods=0), replica_set(2, NOW))
+PROVEN = {"verdict": "proven", "verdict_of": "uid-checkout-2"}
 
 
-def read(world: World, now: float, figures: float = 0.5, **migrations: Any) -> list[SchemaQuery]:
-    """The questions that one acting pass puts to the database."""
+class Serving(Shelf):
+    """The cluster in which revision 2 of the Deployment serves alone."""
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """The Deployment, or what there is beside it."""
+        if path != paths.deployments("shop", "checkout"):
+            return super().get(path, query)
+        status = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1}
+        return {"metadata": {"uid": "u", "generation": 1, "annotations": {REVISION: "2"}}, "status": status}
+
+
+def read(world: World, *passes: float, figures: float = 0.5, fails: int = 0, **migrations: Any) -> list[SchemaQuery]:
+    """The questions that acting passes put to the database, which fails so many times.
+
+    By then the verdict is marked.
+    """
     asked: list[SchemaQuery] = []
 
     def schema(query: SchemaQuery) -> str:
         asked.append(query)
+        if len(asked) <= fails:
+            world.replica_sets.put(ALONE[0], replica_set(2, NOW, **PROVEN))
+            raise Fault("Database", "away")
         return "0001"
 
-    lanes, cluster = Lanes(WORKERS), cast(Cluster, Shelf())
+    lanes, cluster = Lanes(WORKERS), cast(Cluster, Serving())
     desk = Desk(Cases(cluster, "own", "me"), (), lanes, Duty(lambda: True, lambda: NOW, 60.0), Place("prod", "us"))
     hands = Hands(desk, Marks(cluster, lanes, lambda: True, schema), 15.0, Brakes(), 15.0)
     policies = (value_policy("p", "q"), replace(value_policy("m", "q"), migrations=replace(MIGRATIONS, **migrations)))
     smoke = SmokeTests(lambda url, timeout: 200, lanes)
-    Watch(world.view, Figures(figures), smoke, lambda: policies, hands).one_pass(now)
-    until(lambda: lanes.busy() == 0, "the lanes are empty")
+    watch = Watch(world.view, Figures(figures), smoke, lambda: policies, hands)
+    for now in passes:
+        watch.one_pass(now)
+        until(lambda: lanes.busy() == 0, "the lanes are empty")
     return asked
 
 
@@ -53,34 +75,40 @@ def world(*sets: Any) -> World:
     return made
 
 
-def seen(query: SchemaQuery = QUERY, number: int = 2) -> Any:
-    """Revision 2's ReplicaSet with what was seen."""
-    return replica_set(2, NOW, schema_seen=f"uid-checkout-2@{number}@{asked_of(query)}@0001")
+def again(query: SchemaQuery = QUERY, number: int = 2, **notes: str) -> Any:
+    """Revision 2's ReplicaSet, proven once and used again, with what was seen."""
+    return replica_set(2, NOW, schema_seen=f"uid-checkout-2@{number}@{asked_of(query)}@0001", **{**PROVEN, **notes})
 
 
-def test_it_is_read_once_it_serves_alone() -> None:
-    """Not while old pods serve, nor before there are new ones: its migration may not be through."""
-    assert read(world(*ALONE), NOW + 60) == [QUERY]
-    assert read(world(replica_set(1, NOW - 9000), ALONE[1]), NOW + 60) == []
-    assert read(world(ALONE[0], replica_set(2, NOW, pods=0)), NOW + 60) == []
+def test_it_is_read_when_it_is_proven() -> None:
+    """Not before: some migrate once the code is out, and what it has proven itself with is what counts."""
+    assert read(world(*ALONE), NOW + 60, ENDS - 1) == []
+    assert read(world(*ALONE), ENDS) == [QUERY]
+    assert read(world(*ALONE), ENDS, figures=2.0) == []
+    assert read(world(replica_set(1, NOW - 9000), ALONE[1]), ENDS) == []
+
+
+def test_it_is_read_until_that_succeeds() -> None:
+    """A database that is away for a while costs nothing, though the proven revision's watch has ended meanwhile."""
+    assert read(world(*ALONE), ENDS, ENDS, ENDS, ENDS, fails=2) == [QUERY] * 3
+    assert read(world(*ALONE), ENDS, ENDS + 2 * GRACE, fails=9) == [QUERY]
+
+
+def test_one_that_was_proven_before_is_read_at_its_watchs_end() -> None:
+    """A ReplicaSet that is used again is proven already, and what was seen with its former number is void."""
+    for used in (again(number=1), again(replace(QUERY, query="other"))):
+        assert read(world(ALONE[0], used), NOW + 60, ENDS - 1) == []
+        assert read(world(ALONE[0], used), NOW + 60, ENDS, ENDS + 15) == [QUERY]
 
 
 def test_it_is_read_once() -> None:
-    """What was seen already, with the same question and as this revision, isn't asked again at each pass."""
-    assert read(world(ALONE[0], seen()), NOW + 60) == []
-    assert read(world(ALONE[0], seen(number=1)), NOW + 60) == [QUERY]
-    assert read(world(ALONE[0], seen(replace(QUERY, query="other"))), NOW + 60) == [QUERY]
-
-
-@pytest.mark.parametrize(("figure", "asked"), [(0.5, [QUERY]), (2.0, [])])
-def test_it_is_read_again_when_it_is_proven(figure: float, asked: list[SchemaQuery]) -> None:
-    """Some migrate after the code is out: what it has proven itself with is what counts."""
-    assert read(world(ALONE[0], seen()), ENDS, figure) == asked
+    """What was seen already, with the same question and as this revision, isn't asked again."""
+    assert read(world(ALONE[0], again()), NOW + 60, ENDS) == []
 
 
 def test_nothing_is_read_where_annotations_tell() -> None:
     """A policy without a question asks no database."""
-    assert read(world(*ALONE), NOW + 60, version=None) == []
+    assert read(world(*ALONE), ENDS, version=None) == []
 
 
 def test_a_schema_that_could_not_be_read_puts_off_the_end() -> None:

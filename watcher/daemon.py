@@ -31,7 +31,7 @@ from watcher.runbook.follow_up import CommentTicket, FilePostmortem, InviteToRev
 from watcher.runbook.lanes import WORKERS, Lanes
 from watcher.runbook.marks import Marks
 from watcher.runbook.migrate import Migrate
-from watcher.runbook.migrations import migrations_of
+from watcher.runbook.migrations import migrations_of, settings_of
 from watcher.runbook.oncall import OnCall
 from watcher.runbook.page import Page, PageDatabaseTeam
 from watcher.runbook.plan import Plan
@@ -180,7 +180,8 @@ class Daemon:
     def _schema_now(self, case: Case) -> str | None:
         """The schema's version of a case's database, None where no policy says how to read it. Raises Fault."""
         found = migrations_of(case, self.policies)
-        return read_schema(found.version) if found and found.version else None
+        same = found is not None and settings_of(found) == case.result("plan", "settings")
+        return read_schema(found.version) if found and found.version and same else None
 
     def _telling(self, prometheus: Prometheus) -> tuple[Step, ...]:
         """The runbook's steps at the vendors: who is told, and what is written afterwards."""

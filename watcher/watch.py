@@ -136,11 +136,13 @@ class Watch:
         """Record on the ReplicaSets what can't be told later: a reused one's start, the schema that it serves with."""
         proven = {rollout.key for rollout in seen.proven}
         for watched in seen.watched:
+            rollout = watched.rollout
             if watched.unrecorded:
-                self._marks.record_start(watched.rollout)
-            query = _schema_to_see(watched, again=watched.rollout.key in proven)
-            if query:
-                self._marks.record_schema(watched.rollout, query)
+                self._marks.record_start(rollout)
+            query = _schema_to_see(watched)
+            if query and (rollout.key in proven or rollout.new.verdict == "proven"):
+                self._marks.await_schema(rollout, query, watch_ends(rollout, watched.policies))
+        self._marks.record_schemas(seen.now, self._view.newest_revision)
 
     def _doubt(self, seen: Pass) -> None:
         """Mark the revisions that were replaced while they were not healthy: the last to roll back to."""
@@ -233,18 +235,12 @@ class Watch:
         self._smoke.forget_all_but(keys)
 
 
-def _schema_to_see(watched: Watched, *, again: bool) -> SchemaQuery | None:
-    """Where to read the schema's version that a rollout serves with: once, as soon as its revision serves alone.
-
-    Before that, its migration may not be through; long after, the next one's may be. `again`: as it is proven, for some
-    migrate once the code is out, and what has proven itself has done so with the schema of now.
-    """
-    new, earlier = watched.rollout.new, watched.rollout.earlier
-    if new.replicas == 0 or any(revision.replicas for revision in earlier):
-        return None
+def _schema_to_see(watched: Watched) -> SchemaQuery | None:
+    """Where to read the schema's version that a rollout serves with; None where nothing tells, or it was seen."""
+    new = watched.rollout.new
     query = next((p.migrations.version for p in watched.policies if p.migrations and p.migrations.version), None)
     seen = query is not None and new.schema and new.schema_by == asked_of(query)
-    return None if seen and not again else query
+    return None if seen else query
 
 
 def _put_off(case: Case) -> bool:

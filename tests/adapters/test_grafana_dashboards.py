@@ -45,6 +45,14 @@ def test_without_a_dashboard_there_is_no_link(grafana: Grafana) -> None:
     assert GrafanaDashboards(grafana, "https://grafana.example", "").link(case_in(US), None) == ""
 
 
+def test_an_annotation_that_is_no_url_is_passed_over(dashboards: GrafanaDashboards, grafana: Grafana) -> None:
+    """Anybody may write there, and no message may be lost for it: the config's dashboard is linked, or none."""
+    case = case_in(US).with_step("confirm", StepRecord("done", 1, result={"dashboard": "https://[x"}))
+    assert dashboards.link(case, None) == dashboards.link(case_in(US), None)
+    assert GrafanaDashboards(grafana, "https://grafana.example", "").link(case, None) == ""
+    assert GrafanaDashboards(grafana, "https://grafana.example", "https://[y").link(case, None) == ""
+
+
 @pytest.mark.parametrize("what", ["rollout", "rollback"])
 def test_a_mark_is_set_once(dashboards: GrafanaDashboards, grafana_api: StandIn, what: str) -> None:
     """However often it is tried, and though the answer is lost, there is one annotation at the instant."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.adapters.conftest import EU, US, case_in
-from tests.systems.credentials import ROUTING_KEY
+from tests.systems.credentials import API_TOKEN, ROUTING_KEY
 from tests.systems.pagerduty_office import OTHER_KEY
 from watcher.adapters import PagerDutyPager
 from watcher.runbook import messages
@@ -18,7 +18,7 @@ from watcher.sandbox.pagerduty import Incident
 from watcher.sandbox.pagerduty import PagerDuty as StandIn
 from watcher.sandbox.stand_in import Request
 from watcher.systems.fault import Fault
-from watcher.systems.pagerduty import PagerDuty
+from watcher.systems.pagerduty import PagerDuty, PagerDutySettings
 from watcher.systems.secret_file import SecretFile
 
 ALERT = "svc-error-rate"
@@ -126,6 +126,32 @@ def test_the_search_is_bounded(pagerduty_api: StandIn, pager: PagerDutyPager) ->
     pagerduty_api.requests.clear()
     assert pager.open_alert(case_in(US, "pay")) is None
     assert sum(1 for request in pagerduty_api.requests if request.path.endswith("/alerts")) == 20
+
+
+def test_the_search_is_over_in_its_time(
+    pagerduty_api: StandIn, pager: PagerDutyPager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No incident is read after it: a page is better late than never, and better now than late."""
+    firing(pagerduty_api)
+    monkeypatch.setattr("watcher.adapters.pagerduty.LOOKING_THROUGH", 0.0)
+    assert pager.open_alert(case_in(US)) is None
+    assert [request.path for request in pagerduty_api.requests] == ["/incidents"]
+
+
+@pytest.mark.parametrize("hangs", ["/incidents", "/incidents/"], ids=["list", "alerts"])
+def test_each_call_of_the_search_is_short(
+    pagerduty_api: StandIn,
+    secret: Callable[[str], SecretFile],
+    monkeypatch: pytest.MonkeyPatch,
+    hangs: str,
+) -> None:
+    """The page waits for the search, so that a REST API that hangs is given up sooner than elsewhere."""
+    settings = PagerDutySettings(secret(ROUTING_KEY), secret(API_TOKEN), pagerduty_api.url, pagerduty_api.url, "", 60.0)
+    firing(pagerduty_api)
+    monkeypatch.setattr("watcher.adapters.pagerduty.LOOK_UP", 0.3)
+    pagerduty_api.inject("timeout", prefix=hangs)
+    with pytest.raises(Fault, match=r"within 0\.3 s"):
+        PagerDutyPager(PagerDuty(settings), can_link=True, alert=ALERT).open_alert(case_in(US))
 
 
 def test_a_note_is_written_once(pagerduty_api: StandIn, pager: PagerDutyPager) -> None:

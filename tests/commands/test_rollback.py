@@ -120,6 +120,24 @@ def test_an_api_server_that_goes_away_is_waited_for(world: World) -> None:
     assert ended.out.splitlines()[-1] == f"case {case['id']} is closed: overtaken"
 
 
+@pytest.mark.parametrize(("outcome", "code"), [("verified", 0), ("not-verified", 1)])
+def test_it_ends_with_the_rollback_though_the_case_stays_open(world: World, outcome: str, code: int) -> None:
+    """A vendor that is away keeps the case open for a day: nobody's terminal waits for that."""
+    name = ship(world)
+    running = world.start("rollback", name)
+    until(world.cases)
+    [case] = world.cases()
+    path = world.bed.path("configmaps", f"case-{case['uid']}-r{case['bad']}")
+    away = {"state": "waiting", "attempts": 9, "failures": 9, "error": "can't be reached"}
+    world.bed.http.change(path, {"data": {"case": json.dumps({**case, "outcome": outcome, "steps": {"ticket": away}})}})
+    ended = running.wait()
+    assert (ended.code, ended.err) == (code, "")
+    assert ended.out.splitlines()[1:] == [
+        "ticket: can't be reached",
+        f"case {case['id']} has ended, what is left to write goes on: {outcome}",
+    ]
+
+
 def test_no_secret_is_needed(world: World) -> None:
     """People give orders from machines of their own: the vendors' secret files need not be there."""
     name = ship(world)

@@ -43,6 +43,9 @@ JSON = '{"alertname":"svc-error-rate","namespace":"shop","deployment":"checkout"
         (TITLE, "source_workload_namespace = front", "destination_workload_namespace = shop"),
         (ALERTMANAGER, ALERTMANAGER.replace("deployment = checkout", "deployment = cart")),
         (ALERTMANAGER, "compare us-east-1"),
+        (TITLE, "k8s_cluster: shopwave-prod-eu-west-1", "cluster: monitoring"),
+        (TITLE, "cluster.name=shopwave-prod-eu-west-1"),
+        (TITLE, "cluster: "),
         (TITLE, "Probably a bad deployment: see https://wiki.example.com/rollback"),
     ],
 )
@@ -82,6 +85,13 @@ def test_the_alert_of_our_deployment_is_ours(texts: tuple[str, ...]) -> None:
         (TITLE, "destination_workload_namespace: other"),
         (TITLE, "exported_namespace: shop", "namespace: monitoring"),
         (TITLE, "deployment: cart"),
+        (ALERTMANAGER.replace("prod", "staging"), "region: eu-west-1"),
+        (JSON, '"cluster":"shopwave-staging-eu-west-1"'),
+        (TITLE, "*Cluster:* `shopwave-staging-eu-west-1`"),
+        (TITLE, "cluster_name: shopwave-staging-eu-west-1"),
+        (TITLE, "k8s_cluster = eu-west-1"),
+        (TITLE, "kubernetesCluster: staging"),
+        (TITLE, "exported_cluster: staging", "it is not shopwave-prod-eu-west-1"),
         (TITLE, "namespace=shop deployment=cart"),
     ],
 )
@@ -117,4 +127,6 @@ def test_texts_are_read_once() -> None:
 
 def test_a_long_text_takes_no_long_time() -> None:
     """A text of one endless word is looked at in a time that grows with its length alone."""
-    assert not speaks_of(("namespace_" * 100_000, "a." * 500_000, "namespace " * 100_000), ALERT, SUBJECT, EU)
+    assert not speaks_of(
+        ("namespace_" * 100_000, "a." * 500_000, "namespace " * 100_000, "cluster_" * 100_000), ALERT, SUBJECT, EU
+    )

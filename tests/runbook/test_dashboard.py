@@ -9,6 +9,7 @@ from tests.runbook.test_telling import attempt
 from watcher.runbook.case import Case, StepRecord
 from watcher.runbook.dashboard import AFTERWARDS, Dashboard
 from watcher.runbook.progress import converted
+from watcher.runbook.replies import replies
 from watcher.systems.fault import Fault
 
 
@@ -18,6 +19,7 @@ class Board:
 
     marks: list[tuple[str, float, str]] = field(default_factory=list)
     failing: bool = False
+    refusing: str = ""
 
     def link(self, case: Case, until: float | None) -> str:
         """The dashboard's address."""
@@ -27,6 +29,8 @@ class Board:
         """Mark."""
         if self.failing:
             raise Fault("Grafana", "answered HTTP 500")
+        if what == self.refusing:
+            raise Fault("Grafana", "answered HTTP 401: Unauthorized", lasting=True)
         self.marks.append((what, at, text))
 
 
@@ -108,3 +112,34 @@ def test_a_case_that_is_opened_again_is_shown_up_to_now() -> None:
     case = all_of(step, replace(reverted(confirmed(case)), outcome="verified"))
     assert [what for what, _, _ in board.marks] == ["rollout", "rollback"]
     assert case.result("dashboard", "ended")
+
+
+def test_a_mark_that_is_refused_for_good_is_left_out_and_said() -> None:
+    """After three attempts the case goes on: the rest is marked, the range closed, and the thread says what is not."""
+    board = Board(refusing="rollout")
+    step, case = Dashboard(board), reverted(confirmed(case_of()))
+    for _ in range(1 + 3 + 1):
+        case = attempt(step, case)
+    assert [what for what, _, _ in board.marks] == ["rollback"]
+    assert not step.due(case), "the range stays open until the end"
+    case = all_of(step, replace(case, outcome="verified"))
+    assert (case.step("dashboard").state, case.result("dashboard", "ended")) == ("done", True)
+    [said] = [reply.text for reply in replies(case, {}) if "/dashboard/" in reply.key]
+    assert "the rollout could not be marked in Grafana: answered HTTP 401" in said
+
+
+def test_one_that_is_marked_has_no_reply() -> None:
+    """The link is in the message; the thread isn't told of marks that are where they should be."""
+    case = all_of(Dashboard(Board()), replace(reverted(confirmed(case_of())), outcome="verified"))
+    assert case.step("dashboard").state == "done"
+    assert not any("/dashboard/" in reply.key for reply in replies(case, {}))
+
+
+def test_a_grafana_that_is_away_is_waited_for() -> None:
+    """What passes by is tried on and on: the marks come later."""
+    board = Board(failing=True)
+    step, case = Dashboard(board), confirmed(case_of())
+    for _ in range(8):
+        case = attempt(step, case)
+    board.failing = False
+    assert all_of(step, case).result("dashboard", "marked") == ["rollout"]

@@ -15,7 +15,6 @@ from watcher.runbook.document import (
     Block,
     Bullets,
     Code,
-    CodeBlock,
     Heading,
     Link,
     Paragraph,
@@ -68,8 +67,7 @@ blocks: st.SearchStrategy[tuple[Block, ...]] = st.lists(
     st.builds(Heading, texts, st.integers(-1, 9))
     | st.builds(Paragraph, spans)
     | st.builds(Bullets, st.lists(spans, max_size=3).map(tuple))
-    | st.builds(Table, st.lists(texts, max_size=3).map(tuple), st.lists(st.lists(spans).map(tuple)).map(tuple))
-    | st.builds(CodeBlock, texts),
+    | st.builds(Table, st.lists(texts, max_size=3).map(tuple), st.lists(st.lists(spans).map(tuple)).map(tuple)),
     max_size=5,
 ).map(tuple)
 
@@ -95,9 +93,6 @@ def shape(block: Block) -> list[tuple[str, Any]]:
     if isinstance(block, Bullets):
         items = [words(item) for item in block.items if words(item)]
         return [("ul", items)] if items else []
-    if isinstance(block, CodeBlock):
-        text = "".join(readable(block.text).split())
-        return [("code", text)] if text else []
     rows: list[tuple[Spans, ...]] = [tuple((title,) for title in block.header), *block.rows]
     width = max(len(row) for row in rows)
     filled = [[words(cell) for cell in row] + [""] * (width - len(row)) for row in rows]
@@ -229,22 +224,21 @@ def test_lines_in_markdown(line: Spans, text: str) -> None:
 
 
 def test_a_whole_document_in_markdown() -> None:
-    """Headings, lists, tables and code blocks look like Markdown that people write."""
+    """Headings, lists and tables look like Markdown that people write."""
     document = (
         Heading("What changed"),
         Bullets((("image ", Code("shop:2")), (), ("two\nlines",))),
         Table(("Time", "What"), ((("08:00",), ("a | b",)), (("08:01",),))),
-        CodeBlock("a\n```\nb"),
     )
     assert markdown(document) == (
         "## What changed\n\n- image `shop:2`\n- two lines\n\n"
-        "| Time | What |\n| --- | --- |\n| 08:00 | a \\| b |\n| 08:01 |  |\n\n````\na\n```\nb\n````\n"
+        "| Time | What |\n| --- | --- |\n| 08:00 | a \\| b |\n| 08:01 |  |\n"
     )
 
 
 def test_nothing_is_left_of_empty_blocks() -> None:
     """Empty blocks, which Jira refuses and Markdown shows as leftovers, are left out of both forms."""
-    document = (Heading(" "), Paragraph(("", Strong(""))), Bullets(((),)), Table((), ()), CodeBlock("\n"))
+    document = (Heading(" "), Paragraph(("", Strong(""))), Bullets(((),)), Table((), ()))
     assert markdown(document) == "\n"
     assert adf(document)["content"] == []
 

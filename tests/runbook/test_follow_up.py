@@ -123,8 +123,21 @@ def test_an_impact_that_can_not_be_had_holds_up_nothing() -> None:
         assert not case.step("impact").over, number
         case = go(case, step)
     assert (case.result("impact", "due"), "for people to decide" in case.result("impact", "said")) == (False, True)
+    assert "the impact can't be computed (Prometheus: did not answer)" in case.result("impact", "said")
     assert not step.due(replace(over(), outcome="")), "not before its end"
     assert not step.due(replace(case_of(), outcome="overtaken")), "nothing was rolled back"
+
+
+@pytest.mark.parametrize("outcome", ["not-verified", "migration-failed", "put-back", "overtaken", "gave-up"])
+@pytest.mark.parametrize("impacted", [replace(LONG, duration=60.0), Fault("Prometheus", "did not answer")], ids=str)
+def test_while_the_incident_goes_on_a_postmortem_is_due(outcome: str, impacted: Impact | Fault) -> None:
+    """However short it was when the verification ended, it is not over: that isn't taken for its duration."""
+    step, case = MeasureImpact(Drawn(impacted), LIMITS), replace(over(), outcome=outcome)
+    for _ in range(5):
+        case = go(case, step) if step.due(case) else case
+    assert (case.step("impact").state, case.result("impact", "due")) == ("done", True)
+    assert case.result("impact", "said").endswith("; the incident goes on: a postmortem is due")
+    assert NOW < case.result("impact", "review") <= NOW + 60 + 48 * 3600
 
 
 DUE = {"due": True, "review": NOW + 90_000.0, "said": "impact: 1000 s", "share": 0.1, "duration": 1000.0}

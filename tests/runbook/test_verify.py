@@ -128,7 +128,7 @@ def test_a_later_change_overtakes(shop: Shop, back: Case) -> None:
     shop.ship("shop:5")
     outcome = look(shop, back)
     assert "canary-watch.io/rolled-back" in shop.deployment()["metadata"]["annotations"]
-    assert (outcome.case_outcome, outcome.result) == ("overtaken", {"verified": False})
+    assert (outcome.case_outcome, outcome.result["verified"]) == ("overtaken", False)
 
 
 def test_a_deleted_deployment_overtakes(shop: Shop, back: Case) -> None:

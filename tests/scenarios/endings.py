@@ -19,7 +19,7 @@ def done_once(stage: Stage, name: str, where: str, told: Iterable[str] = ()) -> 
     [message] = [m for m in stage.slack.top if f"`{name}`" in m.text]
     assert "Verified" in message.text, where
     keys = [reply.metadata["event_payload"]["key"] for reply in stage.thread(message)]
-    assert sorted(key.split("/")[-3] for key in keys) == sorted((*TOLD, *told)), f"{where}: each reply once"
+    assert sorted(key.split("/")[-3] for key in keys) == sorted((*TOLD, *told)), f"{where}: each reply once, not {keys}"
     marks = [mark.tags[1] for mark in stage.grafana.annotations if f"deployment:{name}" in mark.tags]
     assert sorted(marks) == ["rollback", "rollout"], f"{where}: each mark once"
     comments = [comment for issue in stage.jira.issues if issue.summary == f"Ship {name}" for comment in issue.comments]

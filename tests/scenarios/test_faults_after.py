@@ -80,7 +80,7 @@ def test_notes_pages_files_and_look_ups_fail(make_stage: MakeStage) -> None:
     ship_bad(stage, names, shipped)
     for of, mode in names.items():
         closed(stage, of)
-        done_once(stage, of, of, ("plan", "ticket"))
+        done_once(stage, of, of, ("plan", "database-team", "ticket"))
         filed_once(stage, of, of)
         [alert] = [i for i in stage.pagerduty.incidents if i.summary == f"svc-error-rate {of}"]
         assert (len(alert.notes), alert.status) == (2, "triggered"), of

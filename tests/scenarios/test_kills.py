@@ -103,6 +103,7 @@ ALERTS = [
 TEAMS = [
     Boundary("before the database team's page", "pagerduty", TEAM, "before"),
     Boundary("after the database team's page", "pagerduty", TEAM, "after"),
+    Boundary("when the database team's page is recorded", "gate", step("database-team", "done"), "after"),
     Boundary("when plan is recorded", "gate", step("plan", "done"), "after"),
 ]
 
@@ -121,7 +122,7 @@ def test_killed_while_others_are_told(make_stage: MakeStage) -> None:
         stage.pagerduty.open_elsewhere(f"svc-error-rate {name}", "PSERVICE", said)
     play(stage, boundaries, Shipped({expects: "1"}, bad))
     for name, boundary in boundaries.items():
-        done_once(stage, name, boundary.name, ("plan", "ticket"))
+        done_once(stage, name, boundary.name, ("plan", "ticket", *(["database-team"] if name in teams else [])))
         filed_once(stage, name, boundary.name)
     for name in alerts:
         [alert] = [i for i in stage.pagerduty.incidents if i.summary.endswith(name)]

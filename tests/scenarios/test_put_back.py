@@ -67,7 +67,7 @@ def test_put_back_after_the_rollback_was_verified(fleet: Stage) -> None:
         stage.set_image("bad:2", name, manager=manager)
     for name, writer in (
         ("tracked", "Argo CD application `shop`"),
-        ("edited", "a person with kubectl (kubectl-edit)"),
+        ("edited", "somebody with kubectl (kubectl-edit)"),
     ):
         case = escalated(stage, name, writer)
         assert incidents(stage, case) == ["resolved", "triggered"], "the first was over; it is the same key"

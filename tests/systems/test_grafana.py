@@ -60,15 +60,6 @@ def test_an_annotation_is_written_and_found(grafana: Grafana, api: stand_in.Graf
     assert api.violations == []
 
 
-def test_a_stretch_of_time_on_one_dashboard(grafana: Grafana, api: stand_in.Grafana) -> None:
-    """With an end it is a region, with a UID it belongs to that dashboard; a time that overlaps it finds it."""
-    grafana.annotate(dataclasses.replace(ROLLBACK, until=AT + 90.5, dashboard="jcIIG-07z"))
-    [made] = api.annotations
-    assert (made.time, made.time_end, made.dashboard) == (1_700_000_000_000, 1_700_000_090_500, "jcIIG-07z")
-    assert grafana.annotated(ROLLBACK.tags, AT + 60, AT + 120)
-    assert api.violations == []
-
-
 def test_another_annotation_is_not_taken_for_it(grafana: Grafana) -> None:
     """All tags must be there, and the time must fit."""
     grafana.annotate(ROLLBACK)

@@ -75,12 +75,11 @@ def test_open_incidents_are_the_unresolved_ones_newest_first(
     database = pagerduty_api.open_elsewhere("Disk full", "PDATA")
     elsewhere, ours = pagerduty_api.incidents[:2]
     shown = tuple(
-        OpenIncident(incident.id, incident.html_url, "triggered", incident.summary, incident.service.name)
+        OpenIncident(incident.id, incident.html_url, "triggered", incident.summary)
         for incident in (database, ours, elsewhere)
     )
     assert pagerduty.open_incidents(None, since) == shown
     assert pagerduty.open_incidents("PSHOP", since) == shown[1:]
-    assert [incident.service for incident in shown] == ["Databases", "Shop", "Shop"]
     pagerduty_api.incidents = (dataclasses.replace(elsewhere, status="acknowledged"), ours)
     assert [incident.status for incident in pagerduty.open_incidents(None, since)] == ["triggered", "acknowledged"]
     assert pagerduty.open_incidents(None, time.time() + 60) == ()
@@ -177,16 +176,21 @@ def test_texts_are_bounded_and_keep_whole_lines(pagerduty: PagerDuty, pagerduty_
     assert len(pagerduty_api.requests) - before == 4  # 25 alerts a page, three texts each but for the title
 
 
-def test_lists_are_read_page_by_page(pagerduty: PagerDuty, pagerduty_api: stand_in.PagerDuty) -> None:
-    """A list longer than a page is read to its end, and one without end for four pages."""
+def test_the_newest_page_of_open_incidents_is_enough(pagerduty: PagerDuty, pagerduty_api: stand_in.PagerDuty) -> None:
+    """However many are open, a page waits for one request alone."""
     first = pagerduty_api.incidents[0]
     pagerduty_api.incidents = tuple(dataclasses.replace(first, id=f"Q{at}") for at in range(150))
     found = pagerduty.open_incidents("PSHOP", time.time() - 3600)
-    assert [incident.id for incident in found] == [f"Q{at}" for at in reversed(range(150))]
-    assert [request.query["offset"] for request in pagerduty_api.requests] == [["0"], ["100"]]
-    pagerduty_api.incidents = tuple(dataclasses.replace(first, id=f"Q{at}") for at in range(500))
-    assert len(pagerduty.open_incidents("PSHOP", time.time() - 3600)) == 400
+    assert [incident.id for incident in found] == [f"Q{at}" for at in reversed(range(50, 150))]
+    assert len(pagerduty_api.requests) == 1
     assert pagerduty_api.violations == []
+
+
+def test_no_page_is_begun_after_its_time(pagerduty: PagerDuty, pagerduty_api: stand_in.PagerDuty) -> None:
+    """What is only half read may speak of something else: that is a failure, and costs no request."""
+    with pytest.raises(Fault, match="had not told all"):
+        pagerduty.texts_of("Q1", -1.0)
+    assert pagerduty_api.requests == []
 
 
 def test_since_is_sent_in_utc(pagerduty: PagerDuty, pagerduty_api: stand_in.PagerDuty) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from watcher.adapters.figures import PrometheusFigures, read_schema
 from watcher.adapters.grafana import GrafanaDashboards
 from watcher.adapters.jira import JiraTracker
-from watcher.adapters.pagerduty import OnCallDirectory, PagerDutyPager
+from watcher.adapters.pagerduty import LOOK_UP, OnCallDirectory, PagerDutyPager
 from watcher.adapters.slack import SlackAnnouncer
 from watcher.settings import Settings
 from watcher.systems.grafana import Grafana, GrafanaSettings
@@ -34,7 +34,6 @@ __all__ = [
 
 
 TIMEOUT = 10.0  # seconds for one call of a vendor
-LOOK_UP = 3.0  # for a call that the first message waits for: it can do without
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from watcher.runbook.case import Case
 from watcher.runbook.dashboards import dashboard_link
 from watcher.systems.grafana import Annotation, Grafana
@@ -19,11 +21,13 @@ class GrafanaDashboards:
         self._path = path
 
     def link(self, case: Case, until: float | None) -> str:
-        """The Deployment's own dashboard, which its annotation names, else the config's."""
-        path = str(case.result("confirm", "dashboard") or "") or self._path
-        if not path:
-            return ""
-        return dashboard_link(self._url, path, (case.namespace, case.deployment), case.rollout_started - BEFORE, until)
+        """The Deployment's own dashboard, which its annotation names, else the config's; "" where neither is a URL."""
+        subject, since = (case.namespace, case.deployment), case.rollout_started - BEFORE
+        for path in (str(case.result("confirm", "dashboard") or ""), self._path):
+            with suppress(ValueError):  # anybody may write the annotation
+                if path:
+                    return dashboard_link(self._url, path, subject, since, until)
+        return ""
 
     def mark(self, case: Case, what: str, text: str, at: float) -> None:
         """Write the annotation unless it is there."""

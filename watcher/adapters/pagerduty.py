@@ -15,10 +15,11 @@ from watcher.systems.pagerduty import Incident, OpenIncident, PageEvent, PagerDu
 from watcher.systems.secret_file import SecretFile
 from watcher.systems.slack import Slack
 
+LOOK_UP = 3.0  # seconds for a call that the page or the first message waits for: it can do without
 LOOKING = 3.0  # seconds, in PagerDuty's own lane; after that the message goes out without a link, and gets it later
 OPEN_SINCE = 86400.0  # seconds before a case was opened: an incident that is older is not about its rollout
-MOST_LOOKED_AT = 20  # open incidents whose alerts are read, at most, and for at most so long:
-LOOKING_THROUGH = 6.0
+MOST_LOOKED_AT = 20  # open incidents whose alerts are read, at most
+LOOKING_THROUGH = 6.0  # seconds for the whole search: the page comes after it
 
 
 class PagerDutyPager:
@@ -60,16 +61,17 @@ class PagerDutyPager:
         if not self._alert:
             return None
         latest = time.monotonic() + LOOKING_THROUGH
-        every = self._client.open_incidents(self._service_id, case.opened - OPEN_SINCE)
+        every = self._client.open_incidents(self._service_id, case.opened - OPEN_SINCE, LOOK_UP)
         for one in sorted(every, key=lambda incident: self._alert not in incident.title)[:MOST_LOOKED_AT]:
-            if time.monotonic() > latest:
+            left = latest - time.monotonic()
+            if left <= 0:
                 break
-            if self._is_about(one, case):
+            if self._is_about(one, case, min(LOOK_UP, left)):
                 return {"id": one.id, "url": one.url, "alert": self._alert}
         return None
 
-    def _is_about(self, incident: OpenIncident, case: Case) -> bool:
-        texts = (incident.title, *self._client.texts_of(incident.id))
+    def _is_about(self, incident: OpenIncident, case: Case, within: float) -> bool:
+        texts = (incident.title, *self._client.texts_of(incident.id, within))
         # Our own incidents are known by their keys: a policy may have the alert's name.
         if any(text.startswith(f"{case.cluster}/{case.region}/") for text in texts):
             return False

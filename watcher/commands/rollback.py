@@ -12,7 +12,7 @@ from watcher.commands.arguments import Subject
 from watcher.daemon import Daemon
 from watcher.judgement.model import Rollout
 from watcher.judgement.rollouts import History, policies_for, rollout_of, trim_deployment, trim_replica_set
-from watcher.runbook.by_hand import Order, ordered, refused, reordered, still_verified, under_way
+from watcher.runbook.by_hand import Order, order_of, ordered, refused, reordered, still_verified, under_way
 from watcher.runbook.case import Case
 from watcher.runbook.cases import Cases, TakenOver
 from watcher.runbook.confirm import held_by
@@ -21,6 +21,7 @@ from watcher.systems.kubernetes import NotFound, paths
 
 LOOK = 0.5  # seconds between two looks at the case
 WRITES = 5  # attempts at turning a case over while the daemon writes it, too
+LINGER = 8.0  # seconds that the rest, replies say, is waited for once the rollback has ended
 TAKEN_UP_WITHIN = 20.0  # seconds, then it is said that no daemon seems to run
 
 
@@ -46,7 +47,7 @@ def _open(daemon: Daemon, asked: Asked, now: float) -> Case:
     """Write the case, or turn over the one that this revision has; Fault says why it can't be."""
     rollout = _rollout(daemon, asked.subject, now)
     policies = policies_for(rollout, daemon.policies)
-    order = Order(asked.target, f"{asked.reason} (ordered by {_who()})", now)
+    order = order_of(asked.target, asked.reason, _who(), now)
     scales = any(p.no_earlier_revision == "scale-to-zero" for p in policies)
     cluster = daemon.settings.cluster
     store = Cases(daemon.connection, daemon.connection.namespace, f"rollback by hand, {_who()}")
@@ -55,14 +56,14 @@ def _open(daemon: Daemon, asked: Asked, now: float) -> Case:
     within = next((p.verify_within for p in policies), 600.0)
     fresh = replace(ordered(rollout, (cluster.name, cluster.region), order), verify_within=within)
     known = store.open(fresh)
-    return known if known is fresh else _turned_over(store, known, order)
+    return known if known is fresh else _turned_over(store, known, order, rollout)
 
 
-def _turned_over(store: Cases, known: Case, order: Order) -> Case:
+def _turned_over(store: Cases, known: Case, order: Order, rollout: Rollout) -> Case:
     """Turn over the case that the revision has, of which the daemon may be writing."""
     for _ in range(WRITES):
         _demand(under_way(known))
-        case = reordered(known, order)
+        case = reordered(known, order, rollout)
         try:
             store.save(case)
         except TakenOver:
@@ -99,19 +100,19 @@ def _rollout(daemon: Daemon, subject: Subject, now: float) -> Rollout:
 
 
 def _follow(daemon: Daemon, opened: Case, out: TextIO, err: TextIO) -> int:
-    """Tell each step's end until the case is closed. Interrupted, the case goes on without."""
+    """Tell each step's end until the rollback has ended, and the rest for a while. The case goes on without us.
+
+    What is written about it afterwards may wait for a vendor that is away, for a day.
+    """
     store = Cases(daemon.connection, daemon.connection.namespace, "")
-    begun, told, warned = time.monotonic(), set[tuple[str, str]](), False
+    begun, told, warned, ended = time.monotonic(), set[tuple[str, str]](), False, 0.0
     while True:
         case = _read(store, opened.name, err)
-        for step, record in case.steps.items():
-            said = record.error or ("" if record.state == "done" else record.state)
-            if (record.over or record.error) and (step, said) not in told:
-                told.add((step, said))
-                out.write(f"{step}: {record.error or record.state}\n")
-                out.flush()
-        if case.closed is not None:
-            out.write(f"case {case.id} is closed: {case.outcome}\n")
+        _tell(case, told, out)
+        ended = (ended or time.monotonic()) if case.outcome else 0.0
+        if case.closed is not None or (case.outcome and time.monotonic() - ended > LINGER):
+            rest = "is closed" if case.closed is not None else "has ended, what is left to write goes on"
+            out.write(f"case {case.id} {rest}: {case.outcome}\n")
             return 0 if case.outcome == "verified" else 1
         if case == opened and not warned and time.monotonic() - begun > TAKEN_UP_WITHIN:
             warned = True
@@ -119,6 +120,16 @@ def _follow(daemon: Daemon, opened: Case, out: TextIO, err: TextIO) -> int:
             err.write(f"canary-watch: no daemon has taken the case up yet; {where} It waits for 10 minutes.\n")
             err.flush()
         time.sleep(LOOK)
+
+
+def _tell(case: Case, told: set[tuple[str, str]], out: TextIO) -> None:
+    """Write what each step came to that is not in `told` yet, and add it there."""
+    for step, record in case.steps.items():
+        said = record.error or ("" if record.state == "done" else record.state)
+        if (record.over or record.error) and (step, said) not in told:
+            told.add((step, said))
+            out.write(f"{step}: {record.error or record.state}\n")
+            out.flush()
 
 
 def _read(store: Cases, name: str, err: TextIO) -> Case:

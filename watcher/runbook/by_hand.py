@@ -11,7 +11,10 @@ from dataclasses import dataclass, replace
 from watcher.judgement.model import Rollout
 from watcher.judgement.rollouts import target_of
 from watcher.runbook.case import BY_HAND, Case, case_id
+from watcher.runbook.document import plain
 from watcher.runbook.progress import turned_over
+
+LONGEST_REASON = 500  # characters: it is in every message, and in an annotation
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +26,20 @@ class Order:
     at: float
 
 
+def order_of(target: int, reason: str, who: str, at: float) -> Order:
+    """Make the order of what a person typed: the reason in one line, cut, and who gave it."""
+    return Order(target, f"{plain(reason, LONGEST_REASON)} (ordered by {plain(who, 100)})", at)
+
+
 def refused(rollout: Rollout, order: Order, *, scale_to_zero: bool) -> str:
     """Say why an order can't be carried out, and what could be; empty where it can."""
     every = (rollout.new, *rollout.earlier)
     numbers = ", ".join(str(revision.number) for revision in every)
     if not rollout.earlier and not scale_to_zero:
         return f"revision {rollout.new.number} is the only one: there is nothing to roll back to"
+    if not rollout.earlier and rollout.new.number != 1:
+        left = f"revision {rollout.new.number} is the only one left"
+        return f"{left}: there is nothing to roll back to, and none but a first revision is scaled to zero"
     if order.target == rollout.new.number:
         return f"revision {order.target} is what {rollout.name} has now"
     if order.target in rollout.new.former and target_of(rollout, order.target) is None:
@@ -92,10 +103,16 @@ def still_verified(cases: Iterable[Case], rollout: Rollout, order: Order) -> str
     return f"{made}; to go further back now, say to which revision"
 
 
-def reordered(case: Case, order: Order) -> Case:
+def reordered(case: Case, order: Order, rollout: Rollout) -> Case:
     """Turn the revision's case over to the order. What its check found stays in the evidence."""
     turned = turned_over(case)
     said = f"{order.reason}; {case.said}" if case.reason != BY_HAND else order.reason
     return replace(
-        turned, action="RollBack", reason=BY_HAND, said=said, ordered=order.at, target=order.target or case.target
+        turned,
+        action="RollBack",
+        reason=BY_HAND,
+        said=said,
+        ordered=order.at,
+        target=order.target or case.target,
+        scale_to_zero=not rollout.earlier,
     )

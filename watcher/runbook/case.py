@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from watcher.judgement.model import Decision, Rollout, Verdict
 
 # Ends after which a person has to act, and might not look at an edited message.
-ALARMING = frozenset({"not-verified", "gave-up", "migration-failed"})
+ALARMING = frozenset({"not-verified", "gave-up", "migration-failed", "put-back"})
 
 # Holds because of a migration: the database team is called for. The first may end by itself: it is looked at again.
 UNSETTLED_SCHEMA = "schema-unreadable"
@@ -58,9 +58,9 @@ class Case:
 
     `bad` and `target` are revision numbers as of the opening; `target` is the one demanded, 0 where the newest good one
     will do. `scale_to_zero`: there is no earlier revision. `outcome` is empty while the runbook runs, then one of:
-    verified, not-verified, migration-failed, overtaken, escalated, recovered, superseded, watch-ended, gave-up.
-    `ending` says more of it. `turn` counts how often what is done about it has changed: a hold that became a rollback,
-    say. `ordered` is when a person ordered it; `incident` another case's id, whose incident it goes on with.
+    verified, not-verified, migration-failed, put-back, overtaken, escalated, recovered, superseded, watch-ended,
+    gave-up. `ending` says more of it. `turn` counts how often what is done about it has changed: a hold that became a
+    rollback, say. `ordered` is when a person ordered it; `incident` another case's id, whose incident it goes on with.
     """
 
     id: str

@@ -16,6 +16,7 @@ from watcher.judgement.rollouts import REVISION, History, rollout_of, target_of,
 from watcher.policy.model import PREFIX
 from watcher.runbook.case import Case
 from watcher.runbook.changes import changes_between, history_of
+from watcher.runbook.duty import stale_order
 from watcher.runbook.owners import owner_of, said_writer
 from watcher.runbook.ports import Cluster
 from watcher.runbook.step import Outcome
@@ -78,6 +79,9 @@ class Confirm:
         bad = found.named(found.owned[0][0].replica_set)
         if not same_template(found.deployment["spec"]["template"], bad["spec"]["template"]):
             return Outcome("done", case_outcome="overtaken", said="the Deployment's template was changed meanwhile")
+        stale = stale_order(case, now)
+        if stale:
+            return Outcome("later", escalate=stale)
         pausing = list(dict.fromkeys((case.namespace, self._own_namespace)))
         held = held_by(self._cluster, found.deployment, pausing, now)
         if held:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from watcher.runbook.case import Case
 from watcher.runbook.ports import Dashboards
 from watcher.runbook.step import Outcome
-from watcher.runbook.thread import end_of
+from watcher.runbook.thread import end_of, given_up
+from watcher.systems.fault import Fault
 
 AFTERWARDS = 900.0  # seconds after the end that the linked range still shows
 
@@ -27,7 +28,10 @@ class Dashboard:
         return "link" not in case.step("dashboard").result or self._next(case) != ""
 
     def carry_out(self, case: Case, now: float) -> Outcome:
-        """Take one step of the three; the marks are looked for first, so that none is set twice."""
+        """Take one step of the three; the marks are looked for first, so that none is set twice.
+
+        A mark that Grafana refuses for good is left out, and that is said.
+        """
         if self._dashboards is None:
             return Outcome("skipped", said="Grafana is not configured")
         result = dict(case.step("dashboard").result)
@@ -40,17 +44,24 @@ class Dashboard:
             said = "all is marked" if ended else "linked up to now"
             return Outcome("done" if ended else "later", {**result, "link": link, "ended": ended}, said)
         at, text = _mark(case, following)
-        self._dashboards.mark(case, following, text, at)
+        try:
+            self._dashboards.mark(case, following, text, at)
+        except Fault as fault:
+            if not given_up(case.step("dashboard"), fault):
+                raise
+            unmarked = [*(result.get("unmarked") or []), following]
+            said = f"the {' and the '.join(unmarked)} could not be marked in Grafana: {fault.said}"
+            return Outcome("later", {**result, "unmarked": unmarked, "said": said}, said)
         marked = {**result, "marked": [*result["marked"], following]}
         return Outcome("later", marked, f"the {following} is marked")
 
     def _next(self, case: Case) -> str:
         """What is to be done next; empty where nothing is. A case that is opened again goes on: so does the range."""
         result = case.step("dashboard").result
-        marked = result.get("marked") or []
-        if "rollout" not in marked:
+        over = [*(result.get("marked") or []), *(result.get("unmarked") or [])]
+        if "rollout" not in over:
             return "rollout"
-        if case.rolled_back and "rollback" not in marked:
+        if case.rolled_back and "rollback" not in over:
             return "rollback"
         return "range" if bool(case.outcome) != bool(result.get("ended")) else ""
 

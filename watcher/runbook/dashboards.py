@@ -15,6 +15,7 @@ def dashboard_link(base: str, path: str, subject: tuple[str, str], since: float,
     own; `$namespace` and `$deployment` in it are filled in from `subject`, quoted. `since` and `until` (epoch seconds;
     None: still going on) become the dashboard's time range, in place of one that `path` has
     (https://grafana.com/docs/grafana/latest/dashboards/share-dashboards-panels/, from and to in milliseconds or `now`).
+    ValueError where it makes no URL, such as `https://[x`.
     """
     filled = dict(zip(("namespace", "deployment"), subject, strict=True))
     path = _VARIABLE.sub(lambda found: quote(filled[found[1] or found[2]], safe=""), path)

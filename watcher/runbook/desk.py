@@ -22,8 +22,10 @@ from watcher.runbook.progress import (
     busy,
     closed_if_over,
     converted,
+    may_recover,
     record_outcome,
     record_try,
+    same_again,
     startable,
     unsettled,
 )
@@ -113,7 +115,7 @@ class Desk:
         elif decision.reason != "unknown":  # which says nothing against the decision, while it is fresh
             self._duty.withdraw(name)
         if decision.action == "KeepWatching":
-            if known and known.is_open and decision.reason == "healthy":
+            if known and known.is_open and decision.reason == "healthy" and may_recover(known):
                 self.end(known, "recovered")
         elif known is None:
             self._in_lane(name, "open", lambda: self._open(decision))
@@ -253,7 +255,7 @@ class Desk:
             before = self._get(name)
             if before is not None and before.step(step.name) == begun:
                 case = record_outcome(before, step.name, outcome, now)
-                if case.action == before.action and _same_again(begun, case.step(step.name)):
+                if case.action == before.action and same_again(begun, case.step(step.name)):
                     self._put(case)
                 else:
                     _log(case, step.name, outcome)
@@ -283,12 +285,6 @@ class Desk:
     def _lock_of(self, name: str) -> threading.RLock:
         with self._table:
             return self._locks.setdefault(name, threading.RLock())
-
-
-def _same_again(before: StepRecord, after: StepRecord) -> bool:
-    """A step looked again and saw the same: nothing that is worth writing down."""
-    waits = after.state == "waiting" and not after.error and not before.error
-    return waits and after.result == before.result
 
 
 def _log(case: Case, step: str, outcome: Outcome | Fault | str) -> None:

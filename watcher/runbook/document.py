@@ -79,14 +79,7 @@ class Table:
     rows: tuple[tuple[Spans, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CodeBlock:
-    """Lines shown as they are."""
-
-    text: str
-
-
-Block = Heading | Paragraph | Bullets | Table | CodeBlock
+Block = Heading | Paragraph | Bullets | Table
 
 CUT = Paragraph(("Cut: the whole text is too long to be shown here.",))
 
@@ -137,13 +130,9 @@ def _md_block(block: Block) -> str:
         return _md_line(block.spans)
     if isinstance(block, Bullets):
         return "\n".join(f"- {line}" for line in map(_md_line, block.items) if line)
-    if isinstance(block, Table):
-        rows = [" | ".join(_md_line(cell, in_table=True) for cell in row) for row in _filled(block)]
-        rule = " | ".join("---" for _ in _filled(block)[0]) if rows else ""
-        return "\n".join(f"| {row} |" for row in (*rows[:1], rule, *rows[1:])) if rows else ""
-    text = readable(block.text)
-    fence = "`" * max(3, _longest_run(text) + 1)
-    return f"{fence}\n{text}\n{fence}" if text.strip() else ""
+    rows = [" | ".join(_md_line(cell, in_table=True) for cell in row) for row in _filled(block)]
+    rule = " | ".join("---" for _ in _filled(block)[0]) if rows else ""
+    return "\n".join(f"| {row} |" for row in (*rows[:1], rule, *rows[1:])) if rows else ""
 
 
 def _level(heading: Heading) -> int:
@@ -197,8 +186,8 @@ def _longest_run(text: str) -> int:
 def adf(blocks: Iterable[Block]) -> Json:
     """Write an Atlassian document, version 1.
 
-    https://developer.atlassian.com/cloud/jira/platform/apis/document/structure/; there are no empty text nodes, a code
-    block's text has no marks, and a text has one mark at most: code goes with none but a link.
+    https://developer.atlassian.com/cloud/jira/platform/apis/document/structure/; there are no empty text nodes,
+    and a text has one mark at most: code goes with none but a link.
     """
     return {"version": 1, "type": "doc", "content": [node for node in map(_adf_block, blocks) if node]}
 
@@ -212,14 +201,11 @@ def _adf_block(block: Block) -> Json | None:
     if isinstance(block, Bullets):
         items = [{"type": "listItem", "content": [_adf_paragraph(item)]} for item in block.items if _adf_texts(item)]
         return {"type": "bulletList", "content": items} if items else None
-    if isinstance(block, Table):
-        rows = [
-            {"type": "tableRow", "content": [_adf_cell("tableCell" if number else "tableHeader", cell) for cell in row]}
-            for number, row in enumerate(_filled(block))
-        ]
-        return {"type": "table", "content": rows} if rows else None
-    text = readable(block.text)
-    return {"type": "codeBlock", "content": [{"type": "text", "text": text}]} if text.strip() else None
+    rows = [
+        {"type": "tableRow", "content": [_adf_cell("tableCell" if number else "tableHeader", cell) for cell in row]}
+        for number, row in enumerate(_filled(block))
+    ]
+    return {"type": "table", "content": rows} if rows else None
 
 
 def _adf_cell(kind: str, spans: Spans) -> Json:

@@ -1,23 +1,24 @@
 """Post-Rollback in the runbook: the impact, the postmortem, the deployment ticket, the blameless review.
 
 Four steps, each against one outside system. What they write is `postmortem` and `review`; the case's thread links it.
+What a system refuses for good is not tried for a day: the thread says so, and the rest goes on.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from watcher.runbook.case import Case
+from watcher.runbook.case import Case, StepRecord
 from watcher.runbook.document import adf, fitted, markdown
 from watcher.runbook.messages import Contacts
 from watcher.runbook.ports import Announcer, Figures, Tracker
 from watcher.runbook.postmortem import Facts, postmortem, rollback_comment, title
 from watcher.runbook.review import Invitation, invitation, review_at
 from watcher.runbook.step import Outcome
-from watcher.runbook.thread import chart_name, end_of, place_of
+from watcher.runbook.thread import chart_name, end_of, given_up, known_in, place_of
 from watcher.runbook.tickets import key_of
 from watcher.systems.fault import Fault
 
@@ -58,24 +59,34 @@ class MeasureImpact:
         except Fault as fault:
             if case.step("impact").failures < IMPACT_ATTEMPTS - 1:
                 raise
-            said = f"the impact can't be computed ({fault}): whether a postmortem is due is for people to decide"
-            return Outcome("done", {"said": said, "due": False}, said)
+            return self._concluded(case, now, {"said": f"the impact can't be computed ({fault})"}, None)
         long, many = impact.duration > self._limits.longer_than, (impact.share or 0.0) > self._limits.more_than
-        due = long or many
-        result: dict[str, Any] = {"share": impact.share, "duration": impact.duration, "due": due}
-        said = f"impact: {impact.said}"
-        if not due and impact.share is None:
-            said += "; the share of requests isn't known: whether a postmortem is due is for people to decide"
+        due = True if long or many else None if impact.share is None else False
+        result = {"share": impact.share, "duration": impact.duration, "said": f"impact: {impact.said}"}
+        return self._concluded(case, now, result, due)
+
+    def _concluded(self, case: Case, now: float, measured: dict[str, Any], due: bool | None) -> Outcome:
+        """Say whether a postmortem is due (None: people decide), and when its review is.
+
+        Without a verified rollback nothing has ended: what was measured is the least of it.
+        """
+        if case.outcome != "verified":
+            due, follows = True, "the incident goes on: a postmortem is due"
+        elif due is None:
+            follows = "whether a postmortem is due is for people to decide"
         else:
-            said += "; a postmortem is due" if due else "; no postmortem is due"
+            follows = "a postmortem is due" if due else "no postmortem is due"
+        result = {**measured, "due": bool(due), "said": f"{measured['said']}; {follows}"}
         if due:
-            ended = end_of(case, now)
-            result["review"] = review_at(ended, self._limits.review_within, self._limits.time_zone)
-        return Outcome("done", {**result, "said": said}, said)
+            result["review"] = review_at(end_of(case, now), self._limits.review_within, self._limits.time_zone)
+        return Outcome("done", result, str(result["said"]))
 
 
 class FilePostmortem:
-    """File the postmortem in Jira, with the chart; without Jira it goes into the thread as a Markdown file."""
+    """File the postmortem in Jira, with the chart; without Jira it goes into the thread as a Markdown file.
+
+    So it does where Jira refuses it for good: a project that demands one more field, say.
+    """
 
     name = "postmortem"
     lane = "jira"
@@ -97,16 +108,33 @@ class FilePostmortem:
         """File it once, then attach the chart."""
         if not case.result("impact", "due"):
             return Outcome("skipped", said="no postmortem is due")
+        record, why = case.step("postmortem"), ""
         if self._tracker is not None:
-            return self._file(self._tracker, case, now)
+            try:
+                return self._file(self._tracker, case, now)
+            except Fault as fault:
+                if not given_up(record, fault):
+                    raise
+                why = f"the postmortem could not be filed in Jira: {fault.said}; "
+        try:
+            return self._into_thread(case, why)
+        except Fault as fault:
+            if not given_up(record, fault):
+                raise
+            said = f"{why}the postmortem could not be put into this thread: {fault.said}"
+            return Outcome("done", {"said": said}, said)
+
+    def _into_thread(self, case: Case, why: str) -> Outcome:
+        """Upload it as Markdown, once. `why` says what was tried before; without that and a thread it is skipped."""
         place = place_of(case)
         if self._announcer is None or place is None:
-            return Outcome("skipped", said="neither Jira nor Slack is there for it")
+            said = f"{why}there is no thread for it"
+            return Outcome("done" if why else "skipped", {"said": said} if why else {}, said)
         name = f"postmortem-{case.deployment[:60]}-r{case.bad}-{case.uid[:8]}.md"
-        if case.step("postmortem").attempts == 1 or name not in self._announcer.known(place):
+        if case.step("postmortem").attempts == 1 or name not in known_in(self._announcer, place):
             text = markdown(postmortem(case, facts_of(case, self._contacts)))
             self._announcer.upload(place, name, text.encode(), title(case))
-        return Outcome("done", {"said": f"the postmortem is in this thread: {name}", "file": name}, name)
+        return Outcome("done", {"said": f"{why}the postmortem is in this thread: {name}", "file": name}, name)
 
     def _file(self, tracker: Tracker, case: Case, now: float) -> Outcome:
         record = case.step("postmortem")
@@ -119,9 +147,14 @@ class FilePostmortem:
         except Fault as fault:
             if record.failures < IMPACT_ATTEMPTS - 1:
                 raise
-            return Outcome("done", record.result, f"filed as {key}, without a chart: {fault}")
-        if image is not None and name not in tracker.attached(key):
-            tracker.attach(key, name, image)
+            return _without_chart(record, fault)
+        try:
+            if image is not None and name not in tracker.attached(key):
+                tracker.attach(key, name, image)
+        except Fault as fault:
+            if not given_up(record, fault):
+                raise
+            return _without_chart(record, fault)
         return Outcome("done", record.result, f"filed as {key}")
 
     def _filed_or_found(self, tracker: Tracker, case: Case, now: float) -> dict[str, str]:
@@ -145,6 +178,11 @@ class FilePostmortem:
             raise Fault(fault.system, fault.said, retry_after=wait, lasting=fault.lasting) from None
 
 
+def _without_chart(record: StepRecord, fault: Fault) -> Outcome:
+    said = f"the postmortem is {record.result['key']}, without its chart: {fault}"
+    return Outcome("done", {**record.result, "said": said}, said)
+
+
 class CommentTicket:
     """Comment the rollback's details on the deployment ticket, which the annotation `ticket` names: once."""
 
@@ -157,7 +195,7 @@ class CommentTicket:
         self._contacts = contacts
 
     def due(self, case: Case) -> bool:
-        """After the postmortem, so that its link is in the comment."""
+        """After the postmortem, so that its link is in the comment: while Jira is away, neither can be written."""
         return case.step("postmortem").over and not case.step("ticket").over
 
     def carry_out(self, case: Case, now: float) -> Outcome:
@@ -169,11 +207,28 @@ class CommentTicket:
         if not key:
             said = f"the annotation ticket is {written[:80]!r}; right would be a key like OPS-12, or its address"
             return Outcome("done", {"said": said}, said)
-        if case.step("ticket").attempts == 1 or not self._tracker.commented(key, case.id):
-            document = adf(fitted(rollback_comment(case, facts_of(case, self._contacts)), LONGEST_DOCUMENT))
-            self._tracker.comment(key, document)
+        try:
+            if case.step("ticket").attempts == 1 or not self._tracker.commented(key, case.id):
+                where, url = _postmortem_of(case)
+                facts = replace(facts_of(case, self._contacts), postmortem=where, postmortem_url=url)
+                self._tracker.comment(key, adf(fitted(rollback_comment(case, facts), LONGEST_DOCUMENT)))
+        except Fault as fault:
+            if not given_up(case.step("ticket"), fault):
+                raise
+            said = f"the rollback could not be written on the deployment ticket {key}: {fault}"
+            return Outcome("done", {"said": said}, said)
         said = f"the rollback is on the deployment ticket {key}"
         return Outcome("done", {"said": said, "ticket": key}, said)
+
+
+def _postmortem_of(case: Case) -> tuple[str, str]:
+    """Where the postmortem is, as the deployment ticket says it, and its address; nothing where none was due."""
+    record = case.step("postmortem")
+    result = record.result
+    if result.get("key"):
+        return str(result["key"]), str(result.get("url") or "")
+    in_thread = f"{result['file']}, in the case's thread in Slack" if result.get("file") else ""
+    return in_thread or str(result.get("said") or record.error), ""
 
 
 class InviteToReview:
@@ -187,24 +242,26 @@ class InviteToReview:
         self._announcer = announcer
 
     def due(self, case: Case) -> bool:
-        """After the postmortem, which is what is reviewed."""
-        return case.step("postmortem").over and not case.step("review").over
+        """Once the postmortem, which is what is reviewed, was tried: people are invited though Jira is away."""
+        return case.step("postmortem").tried and not case.step("review").over
 
     def carry_out(self, case: Case, now: float) -> Outcome:
-        """Upload the invitation."""
+        """Upload the invitation. When the review is, is said in any case."""
         start, place = case.result("impact", "review"), place_of(case)
         if not isinstance(start, float | int) or self._announcer is None or place is None:
             return Outcome("skipped", said="no review is due" if start is None else "there is no thread for it")
         name = f"review-{case.deployment[:60]}-r{case.bad}-{case.uid[:8]}.ics"
-        if case.step("review").attempts == 1 or name not in self._announcer.known(place):
-            self._announcer.upload(
-                place,
-                name,
-                invitation(_invitation(case, float(start))),
-                f"Blameless review: {case.subject} in {case.place}",
-            )
-        when = datetime.fromtimestamp(start, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        said = f"the blameless review is on {when}; the invitation is in this thread"
+        said = f"the blameless review is on {datetime.fromtimestamp(start, UTC):%Y-%m-%d %H:%M} UTC; "
+        try:
+            if case.step("review").attempts == 1 or name not in known_in(self._announcer, place):
+                content = invitation(_invitation(case, float(start)))
+                self._announcer.upload(place, name, content, f"Blameless review: {case.subject} in {case.place}")
+        except Fault as fault:
+            if not given_up(case.step("review"), fault):
+                raise
+            said += f"the invitation could not be put into this thread: {fault.said}"
+            return Outcome("done", {"said": said}, said)
+        said += "the invitation is in this thread"
         return Outcome("done", {"said": said, "file": name}, said)
 
 
@@ -230,5 +287,5 @@ def facts_of(case: Case, contacts: Contacts) -> Facts:
         dashboard_url=str(case.result("dashboard", "link") or ""),
         ticket=key_of(ticket),
         review=float(review) if isinstance(review, float | int) else None,
-        contacts=dict(contacts),
+        roles=tuple(contacts),
     )

@@ -27,20 +27,21 @@ _SERVING = ("readinessProbe", "livenessProbe", "startupProbe", "lifecycle", "por
 # By these newer Kubernetes runs a single container again, whatever its pod's restartPolicy says.
 _RESTARTING = ("restartPolicy", "restartPolicyRules")
 
+DOWN = "down"  # what a Job is for: the way back, or a plan of it by any other name
+
 State = Literal["active", "complete", "failed"]
-What = Literal["plan", "down"]
 
 
-def job_name(case: Case, what: What) -> str:
+def job_name(case: Case, what: str) -> str:
     """Name a case's Job: at most 63 characters, with room for what pods' names add.
 
     A plan changes nothing, and may be asked for anew at each turn of the case. There is one way down in all of it.
     """
-    asked = f"t{case.turn}-plan" if what == "plan" else "down"
+    asked = "down" if what == DOWN else f"t{case.turn}-{what}"
     return f"migrate-{case.uid[:18]}-r{case.bad}-{asked}"
 
 
-def job_for(case: Case, what: What, template: dict[str, Any], migrations: Migrations, version: str) -> dict[str, Any]:
+def job_for(case: Case, what: str, template: dict[str, Any], migrations: Migrations, version: str) -> dict[str, Any]:
     """Make the Job that goes back to `version`: one container of the template with another command.
 
     It has nothing of the template that serves or restarts. The template's labels are left out: no Service may take the
@@ -48,7 +49,7 @@ def job_for(case: Case, what: What, template: dict[str, Any], migrations: Migrat
     them may be what migrates forward. Raises ValueError where the container isn't there.
     """
     spec = dict(template["spec"])
-    words = migrations.plan if what == "plan" else migrations.command
+    words = migrations.command if what == DOWN else migrations.plan
     containers = spec.get("containers") or []
     chosen = next((c for c in containers if migrations.container in ("", c.get("name"))), None)
     if chosen is None:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Hashable, Mapping
 LOG = logging.getLogger("canary-watch.runbook")
 
 # Threads by lane. Verifying asks pods, which may be slow: that must not keep another case's revert waiting; nor must
-# a database, or a lookup of who is on call, that hangs.
+# a database, a lookup of who is on call, or a chart's queries that hang. What is read beside the cases (`schema`)
+# doesn't keep a case waiting either.
 WORKERS: Mapping[str, int] = {
     "kubernetes": 8,
     "verify": 4,
@@ -19,6 +20,8 @@ WORKERS: Mapping[str, int] = {
     "slack": 4,
     "directory": 2,
     "migrations": 4,
+    "schema": 2,
+    "charts": 2,
     "jira": 2,
     "grafana": 2,
     "probe": 8,

@@ -8,7 +8,17 @@ from contextlib import suppress
 from typing import Any
 
 from watcher.judgement.model import Revision, Rollout
-from watcher.judgement.rollouts import DOUBTED, MARKS, SCHEMA_SEEN, STARTED, VERDICT, VERDICT_OF, write_time
+from watcher.judgement.rollouts import (
+    DOUBTED,
+    GRACE,
+    MARKS,
+    REVISION,
+    SCHEMA_SEEN,
+    STARTED,
+    VERDICT,
+    VERDICT_OF,
+    write_time,
+)
 from watcher.policy.model import SchemaQuery
 from watcher.runbook.case import Case
 from watcher.runbook.lanes import Lanes
@@ -47,6 +57,7 @@ class Marks:
         self._lanes = lanes
         self._leading = leading
         self._schema = schema
+        self._unread: dict[tuple[str, int], tuple[Rollout, SchemaQuery, float]] = {}
 
     def prove(self, rollout: Rollout) -> None:
         """Mark a rollout's revision `proven`: it came through its whole watch healthy."""
@@ -65,6 +76,25 @@ class Marks:
         started = write_time(rollout.started)
         self._set(rollout, {STARTED: f"{rollout.new.number}@{started}"}, f"started at {started}")
 
+    def await_schema(self, rollout: Rollout, query: SchemaQuery, after: float) -> None:
+        """Have the schema's version recorded that a proven revision serves with, from `after` on (epoch seconds).
+
+        Not before its watch ends: some migrate once the code is out, and what is taken for the schema that a revision
+        needs, while it is older, would be gone back to.
+        """
+        self._unread[rollout.key] = rollout, query, after
+
+    def record_schemas(self, now: float, newest: Callable[[str], int | None]) -> None:
+        """Read what is awaited, at each pass until it is recorded; given up when it was replaced, or GRACE after proof.
+
+        `newest` gives the number of a Deployment's newest revision. What is never read holds a later migration's case.
+        """
+        for key, (rollout, query, after) in list(self._unread.items()):
+            if now >= after + 2 * GRACE or newest(rollout.uid) != rollout.new.number:
+                self._unread.pop(key, None)
+            elif now >= after:
+                self.record_schema(rollout, query)
+
     def record_schema(self, rollout: Rollout, query: SchemaQuery) -> None:
         """Record which version of its database's schema a revision was seen with, while it alone serves.
 
@@ -75,28 +105,47 @@ class Marks:
         def mark() -> None:
             try:
                 version = self._schema(query)
+                alone = _serves_alone(self._cluster, rollout)
             except Fault as fault:
                 LOG.warning("the schema version that %s serves with can't be read: %s", what, fault)
                 return
             seen = _seen(rollout.new, asked_of(query), version)
-            self._set(rollout, seen, f"serves with schema version {version}")
+            if alone and self._write(rollout, seen, f"{what} serves with schema version {version}"):
+                self._unread.pop(rollout.key, None)
 
-        self._lanes.submit("migrations", (rollout.uid, SCHEMA_SEEN), mark)
+        self._lanes.submit("schema", (rollout.uid, SCHEMA_SEEN), mark)
 
     def _set(self, rollout: Rollout, notes: dict[str, str], said: str) -> None:
         what = f"{rollout.name} revision {rollout.new.number} {said}"
+        self._lanes.submit("marks", (rollout.uid, *notes), lambda: self._write(rollout, notes, what))
 
-        def mark() -> None:
-            if not self._leading():
-                return
-            try:
-                _sweep(self._cluster, rollout)
-                _mark(self._cluster, rollout.namespace, rollout.new, notes)
-                LOG.info("%s", what)
-            except Fault as fault:
-                LOG.warning("can't mark that %s: %s", what, fault)
+    def _write(self, rollout: Rollout, notes: dict[str, str], what: str) -> bool:
+        """Set the annotations, where this daemon leads; whether that was done."""
+        if not self._leading():
+            return False
+        try:
+            _sweep(self._cluster, rollout)
+            _mark(self._cluster, rollout.namespace, rollout.new, notes)
+        except Fault as fault:
+            LOG.warning("can't mark that %s: %s", what, fault)
+            return False
+        LOG.info("%s", what)
+        return True
 
-        self._lanes.submit("marks", (rollout.uid, *notes), mark)
+
+def _serves_alone(cluster: Cluster, rollout: Rollout) -> bool:
+    """Say whether the revision is the newest still, has ready pods, and no other one has any. Raises Fault.
+
+    Asked after the schema was read: what was read while another one came may be that one's. A template that the
+    Deployment controller hasn't seen yet has no revision; a ready pod's init containers, which may migrate, are through.
+    """
+    deployment = cluster.get(paths.deployments(rollout.namespace, rollout.deployment))
+    meta, status = deployment["metadata"], deployment.get("status") or {}
+    number = str((meta.get("annotations") or {}).get(REVISION, ""))
+    observed = status.get("observedGeneration") == meta.get("generation")
+    same = meta.get("uid") == rollout.uid and observed and number == str(rollout.new.number)
+    alone = status.get("updatedReplicas") == status.get("replicas")
+    return same and alone and int(status.get("readyReplicas") or 0) > 0
 
 
 def _sweep(cluster: Cluster, rollout: Rollout) -> None:

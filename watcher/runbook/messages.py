@@ -213,6 +213,7 @@ def _ending(case: Case) -> str:
         "not-verified": f"❌ NOT verified within {case.verify_within:.0f} s: {short(failing, LONGEST_ENDING)}. "
         "A person is needed; the incident stays open.",
         "migration-failed": _migration_failed(case),
+        "put-back": f"❌ {_overtaken(case)}. It is not fought: a person is needed; the incident stays open.",
         "overtaken": f"{_overtaken(case)}; what is there now stands.{_left_open(case)}",
         "recovered": "✅ Recovered: the breach is over, nothing was rolled back.",
         "superseded": f"A newer rollout took its place.{_left_open(case)}",
@@ -222,12 +223,10 @@ def _ending(case: Case) -> str:
 
 
 def _migration_failed(case: Case) -> str:
-    """After the revert the schema is what is missing; before it, another release came upon the older schema."""
-    if case.rolled_back:
-        said = f"{short(_capital(migration(case)), LONGEST_ENDING)}. The code is back, the schema is not"
-    else:
-        said = short(_capital(case.ending), LONGEST_ENDING)
-    return f"❌ {said}: the database team is needed."
+    """What became of the schema is in the case's ending: a Job that failed, or a release that came meanwhile."""
+    said = short(_capital(case.ending or migration(case)), LONGEST_ENDING)
+    more = ". The code is back, the schema is not" if case.rolled_back and case.result("migrate", "failed") else ""
+    return f"❌ {said}{more}: the database team is needed."
 
 
 def _overtaken(case: Case) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from watcher.policy.model import Migrations, Policy
 from watcher.runbook.case import Case
 from watcher.runbook.confirm import held_by, newest_revision
-from watcher.runbook.duty import Duty
+from watcher.runbook.duty import Duty, stale_order
 from watcher.runbook.jobs import failure_of, job_for, job_name, made_before, never_began, run_once, state_of
 from watcher.runbook.migrations import before_revert, carried, migrations_of, settings_of, taken_back
 from watcher.runbook.ports import Cluster, Schema
@@ -50,10 +50,19 @@ class Migrate:
             return False
         if before_revert(case) and not case.rolled_back:
             return not case.outcome
-        return case.rolled_back and case.outcome in ("", "not-verified")
+        begun = bool(record.result.get("job"))
+        return case.rolled_back and (begun or case.outcome in ("", "not-verified"))
 
     def carry_out(self, case: Case, now: float) -> Outcome:
         """Run the Job, wait for it, and read the schema's version back."""
+        try:
+            return self._work(case, now)
+        except Fault as fault:
+            if not fault.lasting or case.result("migrate", "job"):
+                raise
+            return _failed(case, fault.said)
+
+    def _work(self, case: Case, now: float) -> Outcome:
         found = migrations_of(case, self._policies())
         migrations = found if found and settings_of(found) == case.result("plan", "settings") else None
         job = made_before(self._cluster, case, job_name(case, "down"))
@@ -87,6 +96,9 @@ class Migrate:
             body = job_for(case, "down", bad["spec"]["template"], migrations, wanted)
         except ValueError as flaw:
             return _failed(case, f"no Job can be made: {flaw}")
+        stale = "" if case.rolled_back else stale_order(case, now)
+        if stale:
+            return Outcome("later", escalate=stale)
         if not case.rolled_back:
             self._duty.demand(case)  # it is a change like the revert, and comes first
         elif not self._duty.leading():
@@ -98,12 +110,12 @@ class Migrate:
         name, wanted = job["metadata"]["name"], str(case.result("plan", "to"))
         state, why = state_of(job)
         since = float(case.result("migrate", "since") or now)
-        if state == "active" and not case.rolled_back and never_began(job, since, now):
+        if state == "active" and never_began(job, since, now):
             return _failed(case, f"Job {name} is not through in its time: is it suspended?", name)
         if state == "active":
             return Outcome("later", {"job": name, "since": since}, f"waiting for Job {name}")
         if state == "failed":
-            return _failed(case, failure_of(self._cluster, case, job, why), name)
+            return self._lost(case, failure_of(self._cluster, case, job, why), migrations, name)
         if migrations is None:
             return _failed(case, f"Job {name} is complete, but the policy no longer says how to read that back", name)
         if migrations.version is None:
@@ -118,6 +130,17 @@ class Migrate:
             return Outcome("later", {"job": name, "complete": complete}, said)
         why = f"Job {name} is complete, and yet the schema is at {current}, not {wanted}"
         return self._hindered(case, now) or _failed(case, why, name)
+
+    def _lost(self, case: Case, why: str, migrations: Migrations | None, name: str) -> Outcome:
+        """A Job may be called failed though it did its work: a sidecar that didn't end, a node that was lost."""
+        wanted = case.result("plan", "to")
+        try:
+            current = self._schema(migrations.version) if migrations and migrations.version else ""
+        except Fault:
+            current = ""
+        if current == wanted:
+            return _done(case, f"the schema is back at {wanted}, as was read back, though {why}", name)
+        return _failed(case, f"{why}; the schema is at {current}" if current else why, name)
 
     def _hindered(self, case: Case, now: float) -> Outcome | None:
         """A release that came meanwhile may need the schema as it is; a pause holds what comes before the revert."""

@@ -95,7 +95,7 @@ def said_writer(deployment: Mapping[str, Any], owner: Owner | None) -> str:
     if owner and manager in _MANAGERS.get(owner.kind, ()):
         return owner.said
     if manager.startswith("kubectl"):
-        return f"a person with kubectl ({manager})"
+        return f"somebody with kubectl ({manager})"  # a person, or CI
     return f"`{manager}`"
 
 

@@ -27,7 +27,8 @@ from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import paths
 from watcher.systems.kubernetes.faults import NotFound
 
-ATTEMPTS = 3  # at what fails, before the Deployment is held for it; it is looked at again from then on
+ATTEMPTS = 5  # at what fails, before the Deployment is held for it; it is looked at again from then on
+MOST_JOBS = 5  # that a plan is asked of in a row, where each fails
 _HOLDS: dict[Kind, str] = {"irreversible": "irreversible-migration", "destructive": "destructive-migration"}
 
 
@@ -98,16 +99,20 @@ class Plan:
         self, case: Case, migrations: Migrations, bad: dict[str, Any], facts: dict[str, Any]
     ) -> dict[str, Any] | Outcome:
         """The plan's Job, made now or before; or why there is none."""
+        number = int(case.result("plan", "jobs") or 0)
+        if number >= MOST_JOBS:
+            said = f"whether migration {facts['from']} can be taken back isn't known: {number} plans have failed"
+            return _unsettled(said, number)
         if not migrations.plan:
             said = "whether it can be taken back isn't known: there is no plan to ask, and its pod template doesn't say"
             return _unsettled(f"the release carried migration {facts['from']}; {said}")
         try:
-            body = job_for(case, "plan", bad, migrations, facts["to"])
+            body = job_for(case, f"{number}-plan", bad, migrations, facts["to"])
         except ValueError as flaw:
             return _unsettled(f"no Job can be made: {flaw}")
         job = run_once(self._cluster, case, body)
         if _words(job) != _words(body):
-            return _unsettled(f"Job {job['metadata']['name']} asked as the policy no longer does")
+            return _unsettled(f"Job {job['metadata']['name']} asked as the policy no longer does", number + 1)
         return job
 
     def _heard(
@@ -118,11 +123,13 @@ class Plan:
         so_far = case.step("plan").result
         since = float(so_far.get("since") or now)
         if state == "active" and never_began(job, since, now):
-            return _unsettled(f"Job {job['metadata']['name']}, the plan, is not through in its time: is it suspended?")
+            said = f"Job {job['metadata']['name']}, the plan, is not through in its time: is it suspended?"
+            return _unsettled(said, int(so_far.get("jobs") or 0))
         if state == "active":
             return Outcome("later", {**so_far, "since": since}, f"waiting for Job {job['metadata']['name']}")
         if state == "failed":
-            return _unsettled(f"the plan can't be read: {failure_of(self._cluster, case, job, why)}")
+            said = f"the plan can't be read: {failure_of(self._cluster, case, job, why)}"
+            return _unsettled(said, int(so_far.get("jobs") or 0) + 1)
         kind, said = settled_by(whole_output_of(self._cluster, case, job), facts["from"], facts["to"])
         if kind == "unknown":
             return _unsettled(f"whether migration {facts['from']} can be taken back isn't known: {said}")
@@ -154,5 +161,6 @@ def _words(job: dict[str, Any]) -> object:
     return job["spec"]["template"]["spec"]["containers"][0].get("command")
 
 
-def _unsettled(why: str) -> Outcome:
-    return Outcome("later", {"unsettled": True}, why, hold=why, reason=UNSETTLED_SCHEMA)
+def _unsettled(why: str, jobs: int = 0) -> Outcome:
+    """Hold, and look again; `jobs` counts the plans' Jobs that were of no use, so that another one is asked."""
+    return Outcome("later", {"unsettled": True, "jobs": jobs}, why, hold=why, reason=UNSETTLED_SCHEMA)

@@ -7,7 +7,7 @@ out. Both name the case, by which they are found again, its cluster and its regi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -21,6 +21,7 @@ OUTCOMES = {
     "verified": "The rollback is verified.",
     "not-verified": "The rollback could not be verified in time.",
     "migration-failed": "The database migration could not be taken back.",
+    "put-back": "The bad revision was put back; it is not fought, and people were called.",
     "overtaken": "Somebody else changed the Deployment; what is there now stands.",
     "escalated": "It could not be rolled back; people were called.",
     "recovered": "The breach was over before anything was rolled back.",
@@ -42,18 +43,18 @@ FOR_PEOPLE = {
 class Facts:
     """What the documents tell beside the case. What isn't known is left empty.
 
-    `impact_said` and `duration_said` are whole phrases; `review` is when the review begins, in epoch seconds;
-    `contacts` says how a role is named in a text.
+    `impact_said` is a whole phrase; `postmortem` says where it is, for the comment; `review` is when the review begins,
+    in epoch seconds; `roles` are those of the runbook's contacts: their handles are Slack's, which Jira can't show.
     """
 
     impact_said: str = ""
-    duration_said: str = ""
     incident_url: str = ""
-    thread_url: str = ""
     dashboard_url: str = ""
     ticket: str = ""
     review: float | None = None
-    contacts: Mapping[str, str] = field(default_factory=dict)
+    roles: tuple[str, ...] = ()
+    postmortem: str = ""
+    postmortem_url: str = ""
 
 
 def title(case: Case) -> str:
@@ -115,8 +116,8 @@ def _particulars(case: Case, facts: Facts) -> Iterator[Spans]:
         "Target revision": _revision(target, image) if target else (),
         "Reason": (case.said,),
         "Impact": (facts.impact_said,),
-        "Duration": (facts.duration_said,),
         "Deployment ticket": (facts.ticket,),
+        "Postmortem": (Link(facts.postmortem, facts.postmortem_url),) if facts.postmortem else (),
         "Blameless review": (_time(facts.review),),
         "Case": (Code(case.id),),
     }
@@ -142,7 +143,7 @@ def _summary(case: Case, facts: Facts) -> Iterator[Block]:
 
 def _impact(facts: Facts) -> Iterator[Block]:
     yield Heading("Impact")
-    yield Bullets(((facts.impact_said or "Not known.",), (facts.duration_said,)))
+    yield Paragraph((facts.impact_said or "Not known.",))
 
 
 def _timeline(case: Case) -> Iterator[Block]:
@@ -266,7 +267,6 @@ def _migration(case: Case, level: int = 2) -> Iterator[Block]:
 def _links(facts: Facts, level: int = 2) -> Iterator[Block]:
     known = {
         "PagerDuty incident": facts.incident_url,
-        "Slack thread": facts.thread_url,
         "Dashboard at the time": facts.dashboard_url,
     }
     if any(known.values()):
@@ -279,9 +279,9 @@ def _for_people(facts: Facts) -> Iterator[Block]:
     for heading, said in FOR_PEOPLE.items():
         yield Heading(heading)
         yield Paragraph((said,))
-    if facts.contacts:
+    if facts.roles:
         yield Heading("Contacts")
-        yield Bullets(tuple((Strong(f"{role}:"), f" {name}") for role, name in facts.contacts.items()))
+        yield Paragraph((f"The roles that the runbook names, as the config has them: {', '.join(facts.roles)}.",))
 
 
 def _list(value: object) -> list[Any]:

@@ -62,6 +62,8 @@ def _ended(case: Case, outcome: Outcome) -> Case:
         return case
     if case.step("verify").state == "trying":
         case = case.with_step("verify", _anew(case.step("verify")))
+    if case.outcome and case.step("report").over:
+        case = case.with_step("report", _anew(case.step("report")))  # whoever was told of the other end is told of this
     return replace(case, outcome=new, ending=outcome.said, closed=None)
 
 
@@ -112,9 +114,11 @@ def escalated(case: Case, why: str, named: str = "") -> Case:
 def _without_work(case: Case) -> dict[str, StepRecord]:
     """The steps less the rollback's. What was confirmed stays known; where it wasn't, it is recorded anew."""
     steps = {name: record for name, record in case.steps.items() if name not in WORK}
-    confirm = case.steps.get("confirm")
+    confirm, migrate = case.steps.get("confirm"), case.steps.get("migrate")
     if confirm is not None:
         steps["confirm"] = confirm if confirm.over else _anew(confirm)
+    if migrate is not None and migrate.state == "done":
+        steps["migrate"] = migrate  # the schema is back already, whatever holds the code
     return steps
 
 
@@ -124,10 +128,18 @@ def unsettled(case: Case) -> bool:
     One that was no longer called for is decided again when the breach comes back. What a person ordered is theirs to
     decide; and once the schema is being taken back, the code has to follow, whatever the check says meanwhile.
     """
-    if case.reason == BY_HAND or (case.action == "RollBack" and case.result("migrate", "job")):
+    if case.reason == BY_HAND:
+        return case.outcome == "escalated"  # an order that came to nothing leaves the next decision to the passes
+    if case.action == "RollBack" and case.result("migrate", "job"):
         return False
     undone = not case.rolled_back and ((case.is_open and not case.outcome) or case.outcome == "recovered")
     return case.action == "Hold" or (case.action == "RollBack" and undone)
+
+
+def may_recover(case: Case) -> bool:
+    """Say whether a check that is well again ends the case: there was a breach, and nothing is half-way."""
+    ordered = bool(case.ordered) and not case.policy
+    return not ordered and case.step("migrate").state != "done"
 
 
 def busy(case: Case) -> bool:
@@ -196,6 +208,12 @@ def startable(case: Case, steps: Iterable[Step], now: float) -> list[Step]:
 def _ready(record: StepRecord, now: float) -> bool:
     """Past its backoff; one that lies further ahead than any backoff was written by a clock that was wrong."""
     return record.state != "failed" and not now < record.next_try <= now + LONGEST_ASKED
+
+
+def same_again(before: StepRecord, after: StepRecord) -> bool:
+    """A step looked again and saw the same: nothing that is worth writing down."""
+    waits = after.state == "waiting" and not after.error and not before.error
+    return waits and after.result == before.result
 
 
 def closed_if_over(case: Case, steps: Sequence[Step], now: float) -> Case:

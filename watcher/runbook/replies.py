@@ -19,7 +19,7 @@ LONGEST_LINE = 500
 # In the runbook's order; what has nothing to tell people of its own is left out.
 TOLD = (
     *("confirm", "plan", "revert", "page", "database-team", "migrate", "verify", "impact"),
-    *("postmortem", "ticket", "review", "report"),
+    *("postmortem", "ticket", "review", "dashboard", "report"),
 )
 
 
@@ -39,7 +39,7 @@ def replies(case: Case, contacts: Contacts) -> tuple[Reply, ...]:
     that the message was posted after is told by the message itself.
     """
     steps = [(name, case.step(name)) for name in TOLD]
-    over = [(name, record) for name, record in steps if record.over and record.state != "skipped"]
+    over = [(name, record) for name, record in steps if _tells(name, record)]
     over.sort(key=lambda pair: pair[1].finished or 0.0)
     found = [Reply(_key(case, name, record), _text(case, name, record, contacts)) for name, record in over]
     if case.turn > int(case.result("announce", "turn") or 0):
@@ -48,6 +48,13 @@ def replies(case: Case, contacts: Contacts) -> tuple[Reply, ...]:
         key = f"{case.id}/{case.turn}/{case.outcome}"
         found.append(Reply(key, messages.alarm(case, contacts), broadcast=True))
     return tuple(found)
+
+
+def _tells(name: str, record: StepRecord) -> bool:
+    """Say whether a step has come to something that people should read; the dashboard only where a mark is missing."""
+    if name == "dashboard" and record.state == "done":
+        return bool(record.result.get("said"))
+    return record.over and record.state != "skipped"
 
 
 def _key(case: Case, name: str, record: StepRecord) -> str:

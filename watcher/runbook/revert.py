@@ -65,7 +65,7 @@ class Revert:
         newer = newest_revision(deployment) > case.bad
         if newer or not same_template(current, self._template(case, case.bad_replica_set)):
             return _overtaken(case, "the Deployment's template was changed meanwhile")
-        stale = stale_order(case, now)
+        stale = "" if taken_back(case) else stale_order(case, now)  # with the schema back, the code has to follow
         return Outcome("later", escalate=stale) if stale else self._patch(case, deployment, now)
 
     def _patch(self, case: Case, deployment: dict[str, Any], now: float) -> Outcome:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from watcher.runbook.document import plain, readable, web_address
-
-if TYPE_CHECKING:
-    from icalendar import Event
 
 SLOT = 3600.0  # seconds that a review takes
 FIRST_HOUR, LAST_HOUR = 9, 15  # a review in the daytime begins at 09:00 at the earliest and ends by 16:00
@@ -68,7 +63,7 @@ def _daytime(ended: float, latest: float, zone: ZoneInfo) -> Iterator[float]:
 class Invitation:
     """What the invitation says. `uid` comes from the case's id, so that a second file changes no second meeting.
 
-    `start` and `stamp` (when it was written) in epoch seconds; `organizer` and `attendees` are e-mail addresses.
+    `start` and `stamp` (when it was written) in epoch seconds.
     """
 
     uid: str
@@ -77,15 +72,12 @@ class Invitation:
     summary: str
     description: str
     url: str = ""
-    organizer: str = ""
-    attendees: tuple[str, ...] = ()
 
 
 def invitation(details: Invitation) -> bytes:
     """Write the review's iCalendar file (RFC 5545), times in UTC.
 
-    A REQUEST needs an organizer and attendees (RFC 5546, 3.2.2); without both it is a PUBLISH, which has no attendees
-    (3.2.1). What is no e-mail address is left out.
+    It is a PUBLISH (RFC 5546, 3.2.1), which names no attendees: whoever reads the thread puts it in their calendar.
     """
     from icalendar import Alarm, Calendar, Event  # noqa: PLC0415 - 0.1 s, once in a case
 
@@ -100,7 +92,6 @@ def invitation(details: Invitation) -> bytes:
     event.add("description", readable(details.description))
     if web_address(details.url):
         event.add("url", details.url)
-    method = _add_people(event, details)
     alarm = Alarm()
     alarm.add("action", "DISPLAY")
     alarm.add("trigger", ALARM)
@@ -109,25 +100,9 @@ def invitation(details: Invitation) -> bytes:
     calendar = Calendar()
     calendar.add("prodid", "-//canary-watch//blameless review//EN")
     calendar.add("version", "2.0")
-    calendar.add("method", method)
+    calendar.add("method", "PUBLISH")
     calendar.add_component(event)
     return bytes(calendar.to_ical())
-
-
-def _add_people(event: Event, details: Invitation) -> str:
-    """Add who invites and who is invited; give the METHOD that follows from it."""
-    attendees = [mail for mail in dict.fromkeys(details.attendees) if _is_mail(mail)]
-    if _is_mail(details.organizer):
-        event.add("organizer", f"mailto:{details.organizer}")
-    if not (attendees and _is_mail(details.organizer)):
-        return "PUBLISH"
-    for mail in attendees:
-        event.add("attendee", f"mailto:{mail}", {"ROLE": "REQ-PARTICIPANT", "PARTSTAT": "NEEDS-ACTION", "RSVP": "TRUE"})
-    return "REQUEST"
-
-
-def _is_mail(text: str) -> bool:
-    return re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,190}", text) is not None
 
 
 def _utc(moment: float) -> datetime:

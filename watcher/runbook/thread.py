@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from watcher.runbook.announce import LOOK_BACK
-from watcher.runbook.case import Case
+from watcher.runbook.case import Case, StepRecord
 from watcher.runbook.messages import Contacts
 from watcher.runbook.ports import Announcer, Figures
 from watcher.runbook.replies import Reply, replies
@@ -13,6 +13,7 @@ from watcher.runbook.step import Outcome
 from watcher.systems.fault import Fault
 
 CHART_ATTEMPTS = 5  # then the case goes on without
+LASTING_ATTEMPTS = 3  # in a row; then a fault that lasts is the last word
 
 
 class Gone(Fault):
@@ -45,7 +46,7 @@ class Thread:
             return Outcome("skipped", said="there is no message to reply to")
         record, missing = case.step("thread"), self._missing(case)
         try:
-            known = _known(self._announcer, place) if record.attempts > 1 else frozenset()
+            known = known_in(self._announcer, place) if record.attempts > 1 else frozenset()
             for reply in missing:
                 if reply.key not in known:
                     self._announcer.reply(place, reply.text, reply.key, broadcast=reply.broadcast)
@@ -59,8 +60,8 @@ class Thread:
         return [reply for reply in replies(case, self._contacts) if reply.key not in told]
 
 
-def _known(announcer: Announcer, place: Mapping[str, str]) -> frozenset[str]:
-    """What the thread has; nothing where the app may post but not read: a reply twice is better than none."""
+def known_in(announcer: Announcer, place: Mapping[str, str]) -> frozenset[str]:
+    """What a thread has; nothing where the app may post but not read: a reply twice is better than none."""
     try:
         return announcer.known(place)
     except Fault as fault:
@@ -89,7 +90,7 @@ class ChartInThread:
     """Put the chart into the thread: at the end of a rollback, with the recovery; at once where nothing is done."""
 
     name = "chart"
-    lane = "slack"
+    lane = "charts"
     write_ahead = True
 
     def __init__(self, announcer: Announcer | None, figures: Figures) -> None:
@@ -111,13 +112,21 @@ class ChartInThread:
             image = self._figures.chart(case, end_of(case, now))
             if image is None:
                 return Outcome("skipped", said="the check has no series to draw")
-            if record.attempts == 1 or name not in self._announcer.known(place):
+            if record.attempts == 1 or name not in known_in(self._announcer, place):
                 self._announcer.upload(place, name, image, f"{case.check}: {case.subject} in {case.place}")
         except Fault as fault:
             if record.failures < CHART_ATTEMPTS - 1:
                 raise
             return Outcome("skipped", said=f"no chart: {fault}")
         return Outcome("done", {"file": name}, "the chart is in the thread")
+
+
+def given_up(record: StepRecord, fault: Fault) -> bool:
+    """Say whether a follow-up's fault is its last word: it lasts, and the attempts before it have failed, too.
+
+    What the follow-up was about is then said in the thread, and the case is kept open for nothing.
+    """
+    return fault.lasting and record.failures >= LASTING_ATTEMPTS - 1
 
 
 def place_of(case: Case) -> Mapping[str, str] | None:

@@ -62,14 +62,15 @@ class Verify:
             return Outcome("done", {"verified": False}, said, case_outcome="overtaken")
         unmarked = self._mark(case)
         back = self._bad_is_back(case, deployment)
+        if back and not observed(deployment):
+            return Outcome("later", case.step("verify").result, "waiting for the Deployment controller")
         if back or changed_again(case, deployment):
-            said = _said_changed(case, deployment, back=back)
-            return Outcome("done", {"verified": False}, said, case_outcome="overtaken")
+            return _changed(case, deployment, back=back)
         parts = list(self._parts(case, deployment, now))
         result: dict[str, Any] = {"parts": [{"name": p.name, "holds": p.holds, "said": p.said} for p in parts]}
         failing = "; ".join(part.said for part in parts if not part.holds)
         begun = case.step("revert").finished or now
-        late = now >= begun + case.verify_within
+        late = now >= begun + case.verify_within * (2 if carried(case) else 1)  # the way back takes its time as well
         unmarked = unmarked or ("" if failing else self._mark_schema(case))
         if not failing and (late or not unmarked):
             return Outcome("done", {**result, "verified": True}, "verified", case_outcome="verified")
@@ -162,9 +163,26 @@ class Verify:
             return self._probe(f"{scheme}://{host}:{port}/{path.lstrip('/')}", PROBE_TIMEOUT)
 
 
+def _changed(case: Case, deployment: dict[str, Any], *, back: bool) -> Outcome:
+    """End the case: what is there now stands, and is looked at as a rollout of its own.
+
+    Two ends are told as bad ones: a way back of the schema that was begun, and a template that was put back before
+    the Deployment controller saw the rollback, so that no new revision tells of it.
+    """
+    said, outcome = _said_changed(case, deployment, back=back), "overtaken"
+    if back and newest_revision(deployment) == case.bad:
+        outcome = "put-back"
+    if case.result("migrate", "job") or taken_back(case):
+        said = f"{said}, and after its migration was taken back: what is there now may not go with the schema"
+        outcome = "migration-failed"
+    return Outcome("done", {"verified": False, "said": said}, said, case_outcome=outcome)
+
+
 def _said_changed(case: Case, deployment: dict[str, Any], *, back: bool) -> str:
     """Who did what: another controller that puts the bad template back isn't fought, and is named."""
-    writer = said_writer(deployment, owner_of(deployment)) or "somebody else"
+    if case.result("confirm", "scaleToZero"):
+        return "the Deployment was changed or scaled up again, before that could be verified"
+    writer = said_writer(deployment, owner_of(deployment))
     if back:
         return f"revision {case.bad}, which was rolled back, was put back by {writer}, before that could be verified"
     return f"the Deployment was changed again by {writer}, before the rollback could be verified"

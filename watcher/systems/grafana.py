@@ -44,16 +44,11 @@ class GrafanaSettings:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """A moment, or the time from `at` to `until`, both in epoch seconds.
-
-    `dashboard` is a dashboard's UID; without one, every dashboard that asks for the tags shows it.
-    """
+    """A moment (`at`, epoch seconds), shown by every dashboard that asks for the tags."""
 
     text: str
     tags: tuple[str, ...]
     at: float
-    until: float | None = None
-    dashboard: str = ""
 
 
 class Grafana:
@@ -73,10 +68,6 @@ class Grafana:
             "tags": [_kept(tag) for tag in annotation.tags],
             "time": _milliseconds(annotation.at),
         }
-        if annotation.until is not None:
-            body["timeEnd"] = _milliseconds(annotation.until)
-        if annotation.dashboard:
-            body["dashboardUID"] = annotation.dashboard
         answer = self._call("POST", json=body)
         if not isinstance(answer, dict) or type(answer.get("id")) is not int:
             raise Fault(SYSTEM, UNDOCUMENTED)

@@ -53,7 +53,6 @@ def open_incident(value: object) -> OpenIncident:
         url=field(value, "html_url", str),
         status=field(value, "status", str),
         title=field(value, "title", str),
-        service=field(value, "service", dict).get("summary") or "",
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -67,11 +69,14 @@ class PagerDuty:
             first = found[0]
             return Incident(field(first, "id", str), field(first, "html_url", str), field(first, "status", str))
 
-    def open_incidents(self, service_id: str | None, since: float) -> tuple[OpenIncident, ...]:
+    def open_incidents(
+        self, service_id: str | None, since: float, within: float = math.inf
+    ) -> tuple[OpenIncident, ...]:
         """Return the incidents that aren't resolved and were created `since` (epoch seconds) or later, newest first.
 
-        Those of one service, or of all (None); the newest PAGES * PAGE at most. PagerDuty refuses a `since` more than 6
-        months ago (https://developer.pagerduty.com/api-reference/9d0b4b12e36f9-list-incidents).
+        Those of one service, or of all (None); the newest PAGE at most. PagerDuty refuses a `since` more than 6 months
+        ago (https://developer.pagerduty.com/api-reference/9d0b4b12e36f9-list-incidents). `within` is the timeout in
+        seconds where it is shorter than the settings'.
         """
         if self._settings.api_token is None:
             return ()
@@ -79,25 +84,29 @@ class PagerDuty:
             "statuses[]": ["triggered", "acknowledged"],
             "since": f"{datetime.fromtimestamp(since, UTC):%Y-%m-%dT%H:%M:%SZ}",
             "sort_by": "created_at:desc",
+            "limit": PAGE,
         }
         if service_id is not None:
             wanted["service_ids[]"] = [service_id]
-        with self._rest() as session:
-            return tuple(open_incident(found) for found in _listed(session, "/incidents", wanted, PAGE))
+        with self._rest(within) as session:
+            listed = field(document(session.get("/incidents", params=wanted)), "incidents", list)
+            return tuple(open_incident(found) for found in listed)
 
-    def texts_of(self, incident_id: str) -> tuple[str, ...]:
+    def texts_of(self, incident_id: str, within: float = math.inf) -> tuple[str, ...]:
         """Return what an incident's unresolved alerts say, to tell what they speak of: keys, summaries, details.
 
         A detail is a text like `namespace: shop`. Each text is there once; at most TEXTS_LIMIT, of at most 1,000
         characters each. Empty for an incident without alerts, such as one that a person opened
-        (https://developer.pagerduty.com/api-reference/4bc42e7ac0c59-list-alerts-for-an-incident).
+        (https://developer.pagerduty.com/api-reference/4bc42e7ac0c59-list-alerts-for-an-incident). After `within`
+        seconds no further page is asked for, but a Fault raised: what is missing may speak of something else.
         """
         if self._settings.api_token is None:
             return ()
         found: dict[str, None] = {}
         path = f"/incidents/{quote(incident_id, safe='')}/alerts"
-        with self._rest() as session:
-            for alert in _listed(session, path, {"statuses[]": ["triggered"]}, ALERTS_PAGE):
+        latest = time.monotonic() + within
+        with self._rest(within) as session:
+            for alert in _listed(session, path, {"statuses[]": ["triggered"]}, ALERTS_PAGE, latest):
                 for text in texts(alert):
                     found[text] = None
                     if len(found) == TEXTS_LIMIT:
@@ -151,11 +160,11 @@ class PagerDuty:
                 raise Unexpected
 
     @contextmanager
-    def _rest(self) -> Iterator[Any]:
+    def _rest(self, within: float = math.inf) -> Iterator[Any]:
         if self._settings.api_token is None:
             raise Fault(SYSTEM, "the REST API needs a token, and none is configured", lasting=True)
         session = pdpyras().APISession(self._settings.api_token.read(), default_from=self._settings.from_email)
-        with calling(session, self._settings.api_url, self._settings.timeout):
+        with calling(session, self._settings.api_url, min(self._settings.timeout, within)):
             yield session
 
 
@@ -167,12 +176,16 @@ def _on_call_now(session: Any, whose: Mapping[str, object]) -> tuple[Person, ...
     return first_called(_listed(session, "/oncalls", {**whose, "include[]": ["users"], "earliest": "true"}, PAGE))
 
 
-def _listed(session: Any, path: str, wanted: Mapping[str, object], size: int) -> Iterator[object]:
-    """Yield what a list holds, page by page as it is needed, PAGES at most.
+def _listed(
+    session: Any, path: str, wanted: Mapping[str, object], size: int, latest: float = math.inf
+) -> Iterator[object]:
+    """Yield what a list holds, page by page as it is needed, PAGES at most, none begun after `latest` (monotonic).
 
     Every list has the name of the last part of its path (https://developer.pagerduty.com/docs/rest-api-v2/pagination/).
     """
     for page in range(PAGES):
+        if time.monotonic() > latest:
+            raise Fault(SYSTEM, "had not told all in the time that there was")
         answer = document(session.get(path, params={**wanted, "limit": size, "offset": page * size}))
         yield from field(answer, path.rpartition("/")[2], list)
         if not field(answer, "more", bool):

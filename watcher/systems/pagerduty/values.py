@@ -50,13 +50,12 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class OpenIncident:
-    """An incident that isn't resolved, whoever opened it. `service` is the name of PagerDuty's service, for people."""
+    """An incident that isn't resolved, whoever opened it."""
 
     id: str
     url: str
     status: str
     title: str
-    service: str
 
 
 @dataclass(frozen=True, slots=True)
