@@ -28,7 +28,7 @@ from watcher.systems.kubernetes import paths
 from watcher.watch import Hands, Watch
 
 ALONE = (replica_set(1, NOW - 9000, pods=0), replica_set(2, NOW))
-PROVEN = {"verdict": "proven", "verdict_of": "uid-checkout-2"}
+PROVEN: dict[str, Any] = {"verdict": "proven", "verdict_of": "uid-checkout-2"}
 
 
 class Serving(Shelf):
@@ -75,9 +75,9 @@ def world(*sets: Any) -> World:
     return made
 
 
-def again(query: SchemaQuery = QUERY, number: int = 2, **notes: str) -> Any:
+def again(query: SchemaQuery = QUERY, number: int = 2) -> Any:
     """Revision 2's ReplicaSet, proven once and used again, with what was seen."""
-    return replica_set(2, NOW, schema_seen=f"uid-checkout-2@{number}@{asked_of(query)}@0001", **{**PROVEN, **notes})
+    return replica_set(2, NOW, schema_seen=f"uid-checkout-2@{number}@{asked_of(query)}@0001", **PROVEN)
 
 
 def test_it_is_read_when_it_is_proven() -> None:

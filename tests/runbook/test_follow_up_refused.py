@@ -91,7 +91,7 @@ def test_a_refused_postmortem_goes_into_the_thread(
     assert case.step("postmortem").attempts * INDEX_LAG < 300
     assert b"checkout" in file.content
     said = told(case, "postmortem")
-    assert "could not be filed in Jira: answered HTTP 400: customfield\\_10042" in said.replace("d_1", "d\\_1")
+    assert "could not be filed in Jira: answered HTTP 400: customfield_10042: Team is required" in said
     assert f"the postmortem is in this thread: {file.name}" in said
     assert "U0789IJKL" in said, "the platform lead is tagged"
 
@@ -174,7 +174,7 @@ def test_the_comment_says_where_the_postmortem_is(
     [comment] = [json.dumps(one, ensure_ascii=False) for one in issue.comments]
     assert said in comment
     assert ("Postmortem:" in comment) == bool(said)
-    assert (postmortem.get("url", "-") in comment) == ("url" in postmortem)
+    assert postmortem.get("url", "") in comment
 
 
 def test_no_handle_of_slacks_is_shown_in_jira(site: jira_stand_in.Jira, tracker: JiraTracker) -> None:

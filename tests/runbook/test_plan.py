@@ -12,6 +12,7 @@ from tests.runbook.migrating import DOWN, MIGRATIONS, NEW, OLD, PLAN, QUERY, Ben
 from tests.runbook.parts import NOW, POLICY, Once, cut, decision, until
 from watcher.runbook.case import UNSETTLED_SCHEMA, Case, StepRecord
 from watcher.runbook.jobs import LATE
+from watcher.runbook.plan import ATTEMPTS
 from watcher.runbook.progress import LOOK_AGAIN_HELD, barred, converted
 from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import paths

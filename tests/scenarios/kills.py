@@ -23,7 +23,7 @@ Matches = Callable[[Request], bool]
 TICKET = "canary-watch.io/ticket"
 ANN = "ann@example.com"
 ACCOUNT = Account(users=(User("PUSER01", "Ann", ANN),), on_calls=(OnCall("PUSER01", "PPOLICY"),))
-PATIENCE = 220.0  # seconds for all of a stage's kills, and for Jira's search, which is waited for
+PATIENCE = 300.0  # seconds for all of a stage's kills, and for Jira's search, which is waited for
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,10 @@ def deployments_of(boundaries: Sequence[Boundary]) -> dict[str, Boundary]:
 def killed_stage(make_stage: MakeStage, *, jira: bool = True, **wishes: Any) -> Stage:
     """A stage on which a case may take its time, with somebody on call; its brake doesn't hold so many rollbacks."""
     settings: dict[str, Any] = {"pagerduty": {"serviceId": "PSERVICE"}, "brakes": {"perCluster": 100}}
+    settings["lease"] = {"duration": "15s"}  # given back after each kill, so that it may as well be kept for long
     if not jira:
         settings["jira"] = {"url": None}
-    usual = {"policies": ("error-rate",), "watch_for": "250s", "verify_within": "200s", "settings": settings}
+    usual = {"policies": ("error-rate",), "watch_for": "400s", "verify_within": "300s", "settings": settings}
     stage = make_stage(**{**usual, "vendors": Vendors(ACCOUNT), **wishes})
     stage.slack.users[ANN] = "U0ANN"
     return stage

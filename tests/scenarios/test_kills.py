@@ -78,7 +78,7 @@ BOUNDARIES = [
 
 
 @pytest.mark.parametrize("group", range(GROUPS))
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_killed_at_every_boundary(make_stage: MakeStage, group: int) -> None:
     """Whatever the daemon was doing when it was killed, the next one ends the case, and nothing is done twice."""
     stage = killed_stage(make_stage)
@@ -108,7 +108,7 @@ TEAMS = [
 ]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_killed_while_others_are_told(make_stage: MakeStage) -> None:
     """An incident that the alert has opened gets each note once; the database team is paged once."""
     expects, reversible = "canary-watch.io/schema-version", "canary-watch.io/schema-reversible"

@@ -78,7 +78,7 @@ MARKDOWNS = [
 ]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_killed_while_it_is_filed(make_stage: MakeStage) -> None:
     """One postmortem, its chart and one comment are in Jira, whose search is slow to know what was just filed."""
     stage = killed_stage(make_stage)
@@ -93,7 +93,7 @@ def test_killed_while_it_is_filed(make_stage: MakeStage) -> None:
     assert stage.vendors.violations == []
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("rows", [FILES + MARKDOWNS, TOLD], ids=["files", "told"])
 def test_killed_after_the_verification(make_stage: MakeStage, rows: list[Boundary]) -> None:
     """Without Jira: each file is in the thread once, each reply, note and edit is made once, the case is closed."""

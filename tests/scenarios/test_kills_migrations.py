@@ -50,7 +50,7 @@ ORDERS: Mapping[str, Sequence[Boundary]] = {"after": [*PLANNED, *TAKEN_BACK], "b
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_killed_while_a_migration_is_taken_back(make_stage: MakeStage, postgres: PostgresServer, order: str) -> None:
     """Each plan and each way down is run by one Job, and the schema matches the code that is back."""
     boundaries = deployments_of(ORDERS[order])

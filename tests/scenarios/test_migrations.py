@@ -156,15 +156,17 @@ def test_a_release_without_a_migration_waits_for_no_plan(
     assert database.version() == SKU
 
 
+@pytest.mark.timeout(240)
 def test_known_from_what_was_seen_where_no_template_says(
     make_shop: Callable[..., Stage], database: ShopDatabase
 ) -> None:
-    """Without annotations, the version that the good release was seen to serve with is what is gone back to."""
+    """Without annotations, the version that the good release has proven itself with is what is gone back to."""
     stage = make_shop()
     database.migrate(INITIAL)
     stage.start()
     stage.ship("good:1")
-    stage.until(lambda: "serves with schema version 0001_initial" in stage.daemons[0].said(), "the version is recorded")
+    seen = "serves with schema version 0001_initial"
+    stage.until(lambda: seen in stage.daemons[0].said(), "the version is recorded", 120)
     database.migrate(SKU)
     stage.ship("bad:2")
     stage.closed("verified")

@@ -15,6 +15,7 @@ from tests.systems.pagerduty_office import ACCOUNT, EVENT, MARIA, NIKO, OTHER_KE
 from watcher.runbook.alerts import speaks_of
 from watcher.sandbox import pagerduty as stand_in
 from watcher.sandbox.pagerduty import OnCall, User
+from watcher.systems.fault import Fault
 from watcher.systems.pagerduty import OpenIncident, PagerDuty, Person
 from watcher.systems.secret_file import SecretFile
 

@@ -93,7 +93,7 @@ def test_without_a_token_nothing_is_known_and_nothing_asked(
         ("on_call", "/oncalls", {"oncalls": [{"escalation_level": 1, "user": {"id": "P1"}}], "more": False}),
         ("on_call_schedule", "/oncalls", {"oncalls": [{"escalation_level": "1", "user": {}}], "more": False}),
         ("open_incidents", "/incidents", {"incidents": [list(SECRETS)], "more": False}),
-        ("open_incidents", "/incidents", {"incidents": [], "more": "no"}),
+        ("texts_of", "/incidents", {"alerts": [], "more": "no"}),
         ("texts_of", "/incidents", {"alerts": [list(SECRETS)], "more": False}),
         ("texts_of", "/incidents", {"alerts": {}, "more": False}),
     ],

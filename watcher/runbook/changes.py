@@ -1,40 +1,25 @@
 """What a release changed: two pod templates compared for people, and the rollout history. Pure readings of raw JSON.
 
-The confirm step records both, and the messages show them. No secret may show: a literal value is shown only where it is
-short and neither its name nor the value itself looks like a secret. What can't be told for sure is not shown.
+The confirm step records both, and the messages show them. No secret may show (`scrubbing`): what can't be told for
+sure is not shown.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from watcher.judgement.rollouts import Object, revision_of
+from watcher.runbook.scrubbing import LONGEST_NAME, MASK, argument_texts, command_line, harmless
 from watcher.runbook.templates import images_of, without_hash
 
 CHANGE_CAUSE = "kubernetes.io/change-cause"
 MOST_LINES, MOST_REVISIONS = 20, 20
-LONGEST_VALUE, LONGEST_NAME, LONGEST_IMAGE, LONGEST_LIST, LONGEST_CAUSE = 60, 63, 120, 160, 200
-HIDDEN, MASK, REST = "(value not shown)", "(not shown)", "(rest not shown)"
+LONGEST_IMAGE, LONGEST_LIST, LONGEST_CAUSE = 120, 160, 200
+HIDDEN = "(value not shown)"
 
-_SECRET = re.compile(
-    r"pass|pwd?|secret|token|key|cred|auth|dsn|private|cert|cookie|salt|signature|signing|hmac|phrase|seed|session|jwt"
-    r"|bearer|otp|licen[sc]e|webhook|cipher|crypt|nonce|pem|pfx|jks|conn(?:ection)?[-_. ]?(?:str|ur[il])"
-    r"|(?<![a-z])(?:pin|pat|sas|psk|sid)(?![a-z])",
-    re.IGNORECASE,
-)
-# How well-known tokens begin, JWTs among them.
-_TOKEN = re.compile(
-    r"(?<![A-Za-z0-9])(?:eyJ|AKIA|ASIA|AIza|gh[a-z]_|github_pat|gl[a-z]+[-_]|xox[a-z]-|[spr]k[-_]|hvs\.|ya29)"
-)
-_PLAIN = re.compile(r"[\w./:,=%* -]*", re.ASCII)
-_AMOUNT = re.compile(r"v?[0-9]{1,11}[A-Za-z]{0,3}")
-_FLAG = re.compile(r"-{0,2}[A-Za-z_][\w.-]*", re.ASCII)
-# Short options that take a password, a user with one, or a key in common tools: mysql -p, redis-cli -a, curl -u.
-_SHORT = re.compile(r"-[pPaAuUkKsS]")
 # Fields whose strings are names out of a known few, or of other objects.
 _NAMES = frozenset(
     {"serviceAccountName", "priorityClassName", "runtimeClassName", "schedulerName", "dnsPolicy", "restartPolicy"}
@@ -77,7 +62,7 @@ def history_of(replica_sets: Iterable[Object]) -> list[dict[str, Any]]:
             "revision": revision.number,
             "replicaSet": revision.replica_set,
             "images": _cut(images_of(rs["spec"]["template"]), 2 * LONGEST_IMAGE),
-            "changeCause": _cause(str((rs["metadata"].get("annotations") or {}).get(CHANGE_CAUSE, ""))),
+            "changeCause": _cause(rs),
             "created": str(rs["metadata"].get("creationTimestamp") or ""),
             "verdict": revision.verdict,
         }
@@ -164,38 +149,13 @@ def _port_texts(items: Sequence[Any]) -> Iterator[str]:
 def _mount_texts(items: Sequence[Any]) -> Iterator[str]:
     for item in items:
         path = str(item.get("mountPath", ""))
-        yield f"{_quoted(item.get('name', ''))} at {path if _harmless('', path) else MASK}"
-
-
-def _argument_texts(words: Sequence[Any]) -> list[str]:
-    texts = [str(word) for word in words]
-    return [_argument(word, before) for word, before in zip(texts, ("", *texts), strict=False)]
-
-
-def _argument(word: str, before: str) -> str:
-    """Show an argument as far as it is harmless; what follows an option for a secret never is."""
-    if not word:
-        return "''"
-    if ("=" not in before and _SECRET.search(before)) or (_SHORT.fullmatch(before) and not _AMOUNT.fullmatch(word)):
-        return MASK
-    if _SHORT.match(word) and len(word) > 2:
-        return word[:2] + MASK
-    if _harmless("", word) and (" " not in word or _argument_texts(word.split()) == word.split()):
-        return word
-    name, equals, _ = word.partition("=")
-    if not _is_flag(name) or not (equals or name.startswith("-")):
-        return MASK
-    return f"{name}={MASK}" if equals else name
-
-
-def _is_flag(name: str) -> bool:
-    return len(name) <= LONGEST_NAME and _FLAG.fullmatch(name) is not None and not _drawn(name)
+        yield f"{_quoted(item.get('name', ''))} at {path if harmless('', path) else MASK}"
 
 
 _READERS: dict[str, Callable[[Any, Any], Iterator[_Line]]] = {
     "image": lambda was, now: iter([("image", _how(_image(was), _image(now)))]),
-    "command": _list_reader("command", _argument_texts),
-    "args": _list_reader("args", _argument_texts),
+    "command": _list_reader("command", argument_texts),
+    "args": _list_reader("args", argument_texts),
     "env": _env_lines,
     "envFrom": _list_reader("envFrom", _env_from_texts),
     "resources": _resource_lines,
@@ -212,7 +172,7 @@ def _leaves(path: str, was: Any, now: Any) -> Iterator[_Line]:
         return
     known = path.rpartition(".")[2] in _NAMES
     values = [value for value in (was, now) if value is not None]
-    if all(isinstance(v, bool | int) or (known and isinstance(v, str) and _harmless("", v)) for v in values):
+    if all(isinstance(v, bool | int) or (known and isinstance(v, str) and harmless("", v)) for v in values):
         yield path, _how(*(v if v is None or isinstance(v, str) else json.dumps(v) for v in (was, now)))
     else:
         yield path, _bare(was, now)
@@ -245,41 +205,13 @@ def _how(was: str | None, now: str | None) -> str:
 
 def _literals(name: str, was: Any, now: Any) -> str:
     texts = [None if value is None else str(value) for value in (was, now)]
-    shown = all(_harmless(name, text) for text in texts if text is not None)
+    shown = all(harmless(name, text) for text in texts if text is not None)
     return _how(*(text if text is None else (text or "(empty)") if shown else HIDDEN for text in texts))
 
 
-def _harmless(name: str, value: str) -> bool:
-    """Say whether a literal may be shown: short, plain, and nothing about it looks like a secret."""
-    if len(value) > LONGEST_VALUE or not _PLAIN.fullmatch(value):
-        return False
-    return not (_SECRET.search(name) or _SECRET.search(value) or _drawn(value))
-
-
-def _drawn(text: str) -> bool:
-    """Say whether something in `text` looks drawn by lot rather than chosen: mixed, or too long for a word."""
-    mixed = 0
-    for run in re.findall(r"[A-Za-z0-9]+", text):
-        case = not run.isdigit() and not run.isupper() and not run.islower()
-        if len(run) >= (16 if case else 24 if run.isalpha() else 12) or (case and sum(map(str.isupper, run)) >= 4):
-            return True
-        if not run.isalpha() and not run.isdigit() and not _AMOUNT.fullmatch(run):
-            mixed += 3 if len(run) >= 6 else 1
-    return mixed >= 3 or _TOKEN.search(text) is not None
-
-
-def _cause(text: str) -> str:
-    """Show a change cause, which may be a whole command line (`--record`), up to the first word that names a secret."""
-    shown, words = [], text[: 20 * LONGEST_CAUSE].split()
-    for word, before in zip(words, ("", *words), strict=False):
-        core = word.strip("()[]{}<>\"'`,.;:!?#")
-        if _SECRET.search(word):
-            name = core.partition("=")[0]
-            shown.append(f"{name}={REST}" if name != core and _is_flag(name) else REST)
-            break
-        short = _SHORT.match(word) or _SHORT.fullmatch(before)
-        shown.append(MASK if short or "@" in core or len(core) > LONGEST_VALUE or _drawn(core) else word)
-    return _cut(" ".join(shown), LONGEST_CAUSE, end=False)
+def _cause(replica_set: Object) -> str:
+    text = str((replica_set["metadata"].get("annotations") or {}).get(CHANGE_CAUSE, ""))
+    return _cut(command_line(text[: 20 * LONGEST_CAUSE]), LONGEST_CAUSE, end=False)
 
 
 def _name(text: object) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from watcher.policy.model import PREFIX, Migrations
 from watcher.runbook.case import Case
 from watcher.runbook.ports import Cluster
+from watcher.runbook.scrubbing import masked
 from watcher.systems.fault import Fault
 from watcher.systems.kubernetes import paths
 from watcher.systems.kubernetes.faults import AlreadyExists, NotFound
@@ -136,9 +137,9 @@ def whole_output_of(cluster: Cluster, case: Case, job: dict[str, Any]) -> str:
 
 
 def failure_of(cluster: Cluster, case: Case, job: dict[str, Any], why: str) -> str:
-    """Say how a Job failed, with the end of its output where that can be had."""
+    """Say how a Job failed, with the end of its output where that can be had, less what looks like a secret."""
     try:
-        output = tail(output_of(cluster, case, job))
+        output = tail(masked(output_of(cluster, case, job)))
     except Fault:
         output = ""
     said = f"Job {case.namespace}/{job['metadata']['name']} failed: {why}"

@@ -116,8 +116,10 @@ class Marks:
         self._lanes.submit("schema", (rollout.uid, SCHEMA_SEEN), mark)
 
     def _set(self, rollout: Rollout, notes: dict[str, str], said: str) -> None:
-        what = f"{rollout.name} revision {rollout.new.number} {said}"
-        self._lanes.submit("marks", (rollout.uid, *notes), lambda: self._write(rollout, notes, what))
+        def mark() -> None:
+            self._write(rollout, notes, f"{rollout.name} revision {rollout.new.number} {said}")
+
+        self._lanes.submit("marks", (rollout.uid, *notes), mark)
 
     def _write(self, rollout: Rollout, notes: dict[str, str], what: str) -> bool:
         """Set the annotations, where this daemon leads; whether that was done."""
@@ -137,7 +139,8 @@ def _serves_alone(cluster: Cluster, rollout: Rollout) -> bool:
     """Say whether the revision is the newest still, has ready pods, and no other one has any. Raises Fault.
 
     Asked after the schema was read: what was read while another one came may be that one's. A template that the
-    Deployment controller hasn't seen yet has no revision; a ready pod's init containers, which may migrate, are through.
+    Deployment controller hasn't seen yet has no revision. The init containers of a ready pod, which may migrate, are
+    through.
     """
     deployment = cluster.get(paths.deployments(rollout.namespace, rollout.deployment))
     meta, status = deployment["metadata"], deployment.get("status") or {}
