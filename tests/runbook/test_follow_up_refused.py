@@ -12,7 +12,7 @@ import pytest
 from tests.runbook.test_follow_up import DUE, Drawn, go, over
 from watcher.adapters import SlackAnnouncer
 from watcher.adapters.jira import JiraTracker
-from watcher.runbook.case import Case
+from watcher.runbook.case import Case, StepRecord
 from watcher.runbook.follow_up import INDEX_LAG, CommentTicket, FilePostmortem, InviteToReview
 from watcher.runbook.replies import replies
 from watcher.runbook.step import Step
@@ -213,6 +213,19 @@ def test_when_the_review_is_is_said_without_its_file(
     assert case.step("review").state == "done"
     assert "the blameless review is on 2027-" in told(case, "review")
     assert "the invitation could not be put into this thread" in told(case, "review")
+
+
+def test_what_goes_into_the_thread_waits_for_it(tracker: JiraTracker, announcer: SlackAnnouncer) -> None:
+    """A message that comes late, for its page was slow, costs neither the invitation nor the Markdown file."""
+    late = over(impact=DUE)
+    markdown, review = FilePostmortem(None, announcer, Drawn(), CONTACTS), InviteToReview(announcer)
+    assert not markdown.due(late)
+    assert not review.due(late.with_step("postmortem", StepRecord("done")))
+    case = tried(late, FilePostmortem(Refusing(tracker), announcer, Drawn(), CONTACTS), 4)
+    assert not case.step("postmortem").over
+    for at_last in (threaded(announcer), late.with_step("announce", StepRecord("failed"))):
+        assert markdown.due(at_last)
+        assert review.due(at_last.with_step("postmortem", StepRecord("done")))
 
 
 def test_charts_have_a_lane_of_their_own(announcer: SlackAnnouncer) -> None:

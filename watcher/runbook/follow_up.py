@@ -101,8 +101,9 @@ class FilePostmortem:
         self._contacts = contacts
 
     def due(self, case: Case) -> bool:
-        """Once the impact is known."""
-        return case.step("impact").over and not case.step("postmortem").over
+        """Once the impact is known; without Jira not before the thread is there."""
+        early = self._tracker is None and _thread_to_come(self._announcer, case)
+        return case.step("impact").over and not case.step("postmortem").over and not early
 
     def carry_out(self, case: Case, now: float) -> Outcome:
         """File it once, then attach the chart."""
@@ -113,7 +114,7 @@ class FilePostmortem:
             try:
                 return self._file(self._tracker, case, now)
             except Fault as fault:
-                if not given_up(record, fault):
+                if not given_up(record, fault) or _thread_to_come(self._announcer, case):
                     raise
                 why = f"the postmortem could not be filed in Jira: {fault.said}; "
         try:
@@ -243,7 +244,8 @@ class InviteToReview:
 
     def due(self, case: Case) -> bool:
         """Once the postmortem, which is what is reviewed, was tried: people are invited though Jira is away."""
-        return case.step("postmortem").tried and not case.step("review").over
+        ready = case.step("postmortem").tried and not _thread_to_come(self._announcer, case)
+        return ready and not case.step("review").over
 
     def carry_out(self, case: Case, now: float) -> Outcome:
         """Upload the invitation. When the review is, is said in any case."""
@@ -263,6 +265,10 @@ class InviteToReview:
             return Outcome("done", {"said": said}, said)
         said += "the invitation is in this thread"
         return Outcome("done", {"said": said, "file": name}, said)
+
+
+def _thread_to_come(announcer: Announcer | None, case: Case) -> bool:
+    return announcer is not None and place_of(case) is None and not case.step("announce").over
 
 
 def _invitation(case: Case, start: float) -> Invitation:
