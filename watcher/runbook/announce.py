@@ -16,7 +16,7 @@ from watcher.systems.fault import Fault
 
 LOG = logging.getLogger("canary-watch.runbook")
 
-LOOK_BACK = 120.0  # seconds before the case was opened: clocks differ
+LOOK_BACK = 600.0  # seconds before the case was opened: clocks differ, that of a person's machine most of all
 
 # What the first message says, or whom it tags: it isn't posted before each has been tried once.
 FIRST = ("confirm", "oncall", "page")

@@ -137,7 +137,7 @@ def migration(case: Case) -> str:
         return ""
     moved = f"from {plan.result.get('from')} to {plan.result.get('to')}"
     if not plan.result.get("carried"):
-        return f"none; the schema is at {plan.result.get('to')}"
+        return f"none of what the policy reads; the schema is at {plan.result.get('to')}"
     if plan.result.get("left"):
         return f"the schema was LEFT at {plan.result.get('from')}: going back is {plan.result.get('reversible')}"
     return f"to be taken back {moved}"
