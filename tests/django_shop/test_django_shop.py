@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +14,6 @@ import pytest
 from watcher.sandbox.postgres import ADMIN, PostgresServer
 from watcher.systems.database import SchemaSource, schema_version
 from watcher.systems.secret_file import SecretFile
-
-pytest_plugins = ["tests.postgres_fixture"]
 
 SHOP = Path(__file__).parent
 DJANGO_MIGRATIONS = "SELECT name FROM django_migrations WHERE app = %s ORDER BY id DESC LIMIT 1"
@@ -28,15 +27,22 @@ PLANS = {
 Manage = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-@pytest.fixture(scope="module")
-def manage(postgres: PostgresServer) -> Manage:
-    """`manage.py` with these arguments, on a database of this module's own."""
-    postgres.create_database("django_shop")
+@pytest.fixture
+def name(postgres: PostgresServer) -> str:
+    """A database of the test's own."""
+    made = f"django_shop_{uuid.uuid4().hex[:8]}"
+    postgres.create_database(made)
+    return made
+
+
+@pytest.fixture
+def manage(postgres: PostgresServer, name: str) -> Manage:
+    """`manage.py` with these arguments, on the test's database."""
     environment = {
         **os.environ,
         "DATABASE_HOST": postgres.host,
         "DATABASE_PORT": str(postgres.port),
-        "DATABASE_NAME": "django_shop",
+        "DATABASE_NAME": name,
         "DATABASE_USER": ADMIN,
         "DATABASE_PASSWORD": postgres.passwords[ADMIN],
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -52,10 +58,10 @@ def manage(postgres: PostgresServer) -> Manage:
 
 
 @pytest.fixture
-def version(postgres: PostgresServer, tmp_path: Path) -> Callable[[], str]:
+def version(postgres: PostgresServer, name: str, tmp_path: Path) -> Callable[[], str]:
     """What the adapter sees."""
     dsn = tmp_path / "dsn"
-    dsn.write_text(postgres.dsn("django_shop"))
+    dsn.write_text(postgres.dsn(name))
     source = SchemaSource(SecretFile(dsn), DJANGO_MIGRATIONS, ("shop",), empty="zero")
     return lambda: schema_version(source)
 
@@ -92,16 +98,16 @@ def test_going_back_stops_at_the_irreversible_one(manage: Manage, version: Calla
 
 
 def test_a_reversible_migration_is_taken_back(
-    manage: Manage, version: Callable[[], str], postgres: PostgresServer
+    manage: Manage, version: Callable[[], str], postgres: PostgresServer, name: str
 ) -> None:
     """After the down migration the table and the version are those of the older code, down to none at all."""
-    assert manage("migrate", "--fake", "shop", "0003_remove_legacy_note").returncode == 0
+    assert manage("migrate", "shop", "0003_remove_legacy_note").returncode == 0
     for target in ("0002_add_sku", "0001_initial"):
         done = manage("migrate", "shop", target)
         assert done.returncode == 0, done.stderr
         assert version() == target
     columns = "SELECT column_name FROM information_schema.columns WHERE table_name = 'shop_product' ORDER BY 1"
-    assert postgres.execute("django_shop", columns) == ["id", "legacy_note", "name", "price"]
+    assert postgres.execute(name, columns) == ["id", "legacy_note", "name", "price"]
     assert manage("migrate", "shop", "zero").returncode == 0
     assert version() == "zero"
 

@@ -81,7 +81,7 @@ def test_it_is_verified_without_asking_anybody(canary: Shop) -> None:
     assert look(canary, case)[0] == "verified"
     canary.connection.merge_patch(canary.path, {"spec": {"replicas": 2}})
     outcome, said = look(canary, case)
-    assert (outcome, "changed again" in said[0]) == ("overtaken", True), "whoever scales it up again is not fought"
+    assert (outcome, "scaled up again" in said[0]) == ("overtaken", True), "whoever scales it up again is not fought"
     assert replicas(canary) == 2
 
 

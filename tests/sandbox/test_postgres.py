@@ -17,8 +17,6 @@ import pytest
 from watcher.sandbox.postgres import ADMIN, READER, PostgresServer
 from watcher.sandbox.postgres_programs import Programs, find_programs
 
-pytest_plugins = ["tests.postgres_fixture"]
-
 
 def test_an_admin_writes_and_a_reader_reads(postgres: PostgresServer) -> None:
     """Both get in with their DSN; the reader sees every table and may change none."""

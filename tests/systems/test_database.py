@@ -12,8 +12,6 @@ import pytest
 from tests.systems.database_world import MIGRATIONS, World
 from watcher.sandbox.postgres import ADMIN, READER, PostgresServer
 
-pytest_plugins = ["tests.postgres_fixture"]
-
 
 @pytest.fixture
 def database(postgres: PostgresServer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[World]:

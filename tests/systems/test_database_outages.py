@@ -16,8 +16,6 @@ from tests.systems.database_world import World
 from watcher.sandbox.postgres import ADMIN, READER, PostgresServer
 from watcher.systems.fault import Fault
 
-pytest_plugins = ["tests.postgres_fixture"]
-
 
 @pytest.fixture
 def database(postgres: PostgresServer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[World]:

@@ -193,7 +193,8 @@ class PrometheusServer:
 
     def _write_config(self) -> None:
         """Write the configuration as JSON, which is YAML too."""
-        found = [{"files": [str(self._folder / "targets.json")]}]
+        # Looked at each second, too: a change that comes while discovery only begins to watch the file goes unnoticed.
+        found = [{"files": [str(self._folder / "targets.json")], "refresh_interval": "1s"}]
         # A page may name the pods it speaks for itself; a target's own labels are for those that don't.
         pods = {"job_name": "pods", "honor_labels": True, "file_sd_configs": found}
         interval = f"{round(self._scrape_interval * 1000)}ms"
