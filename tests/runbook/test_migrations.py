@@ -33,8 +33,6 @@ from watcher.runbook.migrations import (
 )
 from watcher.sandbox.postgres import ADMIN, PostgresServer
 
-pytest_plugins = ["tests.postgres_fixture"]
-
 if not settings.configured:
     settings.configure(USE_I18N=False)
 
