@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 CODE := watcher tests
 LINTS := lint-style lint-format lint-types lint-imports lint-sizes
 
-.PHONY: help demo test bench lint $(LINTS) venv venv-runtime lock clean
+.PHONY: help demo test servers bench lint $(LINTS) venv venv-runtime lock clean
 
 help: ## say what there is
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
@@ -16,8 +16,13 @@ help: ## say what there is
 demo: venv-runtime ## a good release and a bad one, from the first metric to the verified rollback (KUBECONFIG: on that cluster)
 	@$(PYTHON) -m watcher.sandbox.demo
 
-test: lint ## the lint checks, then every test
+test: lint servers ## the lint checks, then every test
 	@$(PYTHON) -m pytest tests --ignore=tests/bench --numprocesses=3 --maxschedchunk=1
+
+# Fetched before the tests, whose time limits a slow mirror would break; what is missing the tests say themselves.
+servers: venv
+	@$(PYTHON) -c "from watcher.sandbox import prometheus as p; p.find_programs()" 2>/dev/null || true
+	@$(PYTHON) -c "from watcher.sandbox import postgres_programs as p; p.find_programs()" 2>/dev/null || true
 
 bench: venv ## the figures of README
 	@$(PYTHON) -m pytest tests/bench --capture=no --timeout=600
