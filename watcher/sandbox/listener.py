@@ -191,7 +191,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         url = urlsplit(self.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client died while it sent: no server carries out half a request
+            self.close_connection = True
+            return
         query = parse_qs(url.query, keep_blank_values=True)
         request = Request(self.command, url.path, query, self.headers, body, self.path)
         reply, half = self.server.owner.reply_to(request)
