@@ -21,8 +21,8 @@ test: lint servers ## the lint checks, then every test
 
 # Fetched before the tests, whose time limits a slow mirror would break; what is missing the tests say themselves.
 servers: venv
-	@$(PYTHON) -c "from watcher.sandbox import prometheus as p; p.find_programs()" 2>/dev/null || true
-	@$(PYTHON) -c "from watcher.sandbox import postgres_programs as p; p.find_programs()" 2>/dev/null || true
+	@$(PYTHON) -c "from watcher.sandbox import prometheus as p; p.find_programs()" || echo "servers: no Prometheus" >&2
+	@$(PYTHON) -c "from watcher.sandbox import postgres_programs as p; p.find_programs()" || echo "servers: no PostgreSQL" >&2
 
 bench: venv ## the figures of README
 	@$(PYTHON) -m pytest tests/bench --capture=no --timeout=600

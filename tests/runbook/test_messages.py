@@ -106,6 +106,13 @@ def test_every_outcome_has_its_line(outcome: str, line: str) -> None:
     assert case.id in messages.closing_note(case)
 
 
+def test_says_how_long_a_way_back_was_given() -> None:
+    """A rollback with a migration has twice the time, and the message names the time that it really had."""
+    plan = StepRecord("done", result={"carried": True, "from": "2", "to": "1"})
+    case = replace(rolled_back().with_step("plan", plan), outcome="not-verified")
+    assert "NOT verified within 1200 s" in messages.announcement(case, GROUP)
+
+
 def test_an_escalation_says_that_a_person_is_needed() -> None:
     """What can't be rolled back is said as such."""
     text = messages.announcement(replace(case_of("Escalate"), outcome="escalated"), GROUP)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from watcher.judgement.rollouts import write_time
 from watcher.runbook.case import BY_HAND, Case
-from watcher.runbook.migrations import needs_database_team
+from watcher.runbook.migrations import needs_database_team, patience_of
 
 # The contacts of the config: a role to its Slack ID.
 Contacts = Mapping[str, str]
@@ -210,7 +210,7 @@ def _ending(case: Case) -> str:
     failing = "; ".join(str(part["said"]) for part in record.result.get("parts") or [] if not part["holds"])
     return {
         "verified": f"✅ Verified: {short('; '.join(parts), LONGEST_ENDING)}.",
-        "not-verified": f"❌ NOT verified within {case.verify_within:.0f} s: {short(failing, LONGEST_ENDING)}. "
+        "not-verified": f"❌ NOT verified within {patience_of(case):.0f} s: {short(failing, LONGEST_ENDING)}. "
         "A person is needed; the incident stays open.",
         "migration-failed": _migration_failed(case),
         "put-back": f"❌ {_overtaken(case)}. It is not fought: a person is needed; the incident stays open.",

@@ -160,6 +160,11 @@ def carried(case: Case) -> bool:
     return settled(case) and bool(plan.result.get("carried")) and not plan.result.get("left")
 
 
+def patience_of(case: Case) -> float:
+    """How long verifying may take, in seconds: twice as long where a migration has to be taken back as well."""
+    return case.verify_within * (2 if carried(case) else 1)
+
+
 def taken_back(case: Case) -> bool:
     """Say whether the migration has been taken back, to the version that the case's target expects."""
     migrate = case.step("migrate")

@@ -11,7 +11,7 @@ from watcher.judgement.rollouts import rolled_back_note
 from watcher.runbook.case import Case
 from watcher.runbook.confirm import newest_revision, selector_query
 from watcher.runbook.marks import condemn, mark_schema
-from watcher.runbook.migrations import carried, taken_back
+from watcher.runbook.migrations import carried, patience_of, taken_back
 from watcher.runbook.owners import owner_of, said_writer
 from watcher.runbook.ports import Cluster, Probe, Recheck, SchemaNow
 from watcher.runbook.step import Outcome
@@ -70,12 +70,12 @@ class Verify:
         result: dict[str, Any] = {"parts": [{"name": p.name, "holds": p.holds, "said": p.said} for p in parts]}
         failing = "; ".join(part.said for part in parts if not part.holds)
         begun = case.step("revert").finished or now
-        late = now >= begun + case.verify_within * (2 if carried(case) else 1)  # the way back takes its time as well
+        late = now >= begun + patience_of(case)
         unmarked = unmarked or ("" if failing else self._mark_schema(case))
         if not failing and (late or not unmarked):
             return Outcome("done", {**result, "verified": True}, "verified", case_outcome="verified")
         if late:
-            said = f"not verified within {case.verify_within:.0f} s: {failing}"
+            said = f"not verified within {patience_of(case):.0f} s: {failing}"
             return Outcome("done", {**result, "verified": False}, said, case_outcome="not-verified")
         return Outcome("later", result, failing or unmarked)
 
